@@ -1,0 +1,95 @@
+"""The messages on Kafka: versioned structs, JSON on the wire, readable in any Kafka viewer.
+
+`version` grows when the meaning of a field changes; new optional fields do not change it. A reader that meets a
+newer version than it knows must stop its partition, not drop the message.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class CandleMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One closed candle. Identity: exchange, symbol, timeframe, open_time; the highest revision wins."""
+
+    version: int = 1
+    exchange: str
+    symbol: str
+    timeframe: str
+    open_time: int
+    """UTC, ms."""
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    revision: int
+    """UTC ms at which the exchange's answer was received."""
+
+
+class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Search one strategy's parameters on one market and window. `run_id` is made by the client; asking twice is one run."""
+
+    version: int = 1
+    run_id: str
+    exchange: str
+    symbol: str
+    timeframe: str
+    start_time: int
+    """First candle's open time, UTC ms."""
+    end_time: int
+    """UTC ms, exclusive."""
+    strategy_name: str
+    population: int = 50
+    generations: int = 30
+    top_n: int = 5
+    seed: int = 0
+    objective: str = "sharpe"
+    train_fraction: float = 0.7
+    """Share of the window that the search may see; the rest is out of sample."""
+    fee: float = 0.001
+    """Fraction of the traded value, each side."""
+    slippage: float = 0.0002
+    """Fraction of the price, each side."""
+
+
+class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):
+    """One champion of a run. Identity: `strategy_id`, the hash of expression, parameters, symbol and timeframe."""
+
+    version: int = 1
+    message_id: str
+    strategy_id: str
+    run_id: str
+    exchange: str
+    symbol: str
+    timeframe: str
+    strategy_name: str
+    strategy: dict[str, object]
+    """The strategy expression as JSON (`alpharay.strategies.codec`)."""
+    parameters: dict[str, float]
+    score: float
+    """The objective's value in sample."""
+    start_time: int
+    end_time: int
+    train_end_time: int
+    """First open time that the search did not see, UTC ms."""
+    in_sample: dict[str, float | None]
+    out_of_sample: dict[str, float | None]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """What could not be processed, why, and where it came from, so that `alpharay dead-letters replay` can publish it again."""
+
+    version: int = 1
+    reason: str
+    source: str
+    """The part that refused it: ingest, candle-sink, discovery-consumer, …"""
+    topic: str | None = None
+    """Where it should go when replayed."""
+    key: str | None = None
+    value: str
+    """The refused value: JSON text, or base64 when `encoding` says so."""
+    encoding: str = "text"
+    correlation_id: str | None = None
+    refused_at: int
+    """UTC ms."""

@@ -1,0 +1,63 @@
+"""Settings of every part, read from the environment (`ALPHARAY_…`) or from the running local stack."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STATE_FOLDER = ".alpharay"
+ENDPOINTS_FILE = "endpoints.env"
+
+
+class Settings(BaseSettings):
+    """Where the services are and how to speak to them.
+
+    A value comes from the environment variable `ALPHARAY_` + its name; where that is not set, from the file
+    `endpoints.env` that the local stack writes into its state folder while it is up. Generic names such as
+    DATABASE_URL are never read: a demo must not touch another project's database.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ALPHARAY_", extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL: postgresql://user:password@host:port/name")
+    kafka_bootstrap_servers: str | None = Field(default=None, description="Kafka brokers: host:port[,host:port]")
+    redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey: redis://:password@host:port/0")
+    ray_address: str | None = Field(default=None, description="Ray cluster: host:port of the head, or ray://host:port")
+    ray_dashboard_url: str | None = Field(default=None, description="Ray dashboard and Jobs API: http://host:port")
+    serve_url: str | None = Field(default=None, description="Ray Serve's HTTP address: http://host:port")
+    exchange_url: str | None = Field(default=None, description="the simulated exchange: http://host:port")
+    default_quote: str = Field(default="USD", description="the quote currency of a bare symbol such as SOL")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    def require(self, name: str) -> str:
+        """Return the setting `name`; raises SettingMissingError, saying how to set it, when it is empty."""
+        value = getattr(self, name)
+        if value is None:
+            raise SettingMissingError(
+                f"ALPHARAY_{name.upper()} is not set and no local stack is running: "
+                f"run `alpharay stack up`, or set it ({type(self).model_fields[name].description})"
+            )
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+class SettingMissingError(LookupError):
+    """A setting is needed that neither the environment nor the local stack gives."""
+
+
+def state_folder(start: Path | None = None) -> Path:
+    """Return the folder that keeps the local stack's data: `.alpharay` in this or the nearest folder above."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / STATE_FOLDER).is_dir():
+            return folder / STATE_FOLDER
+    return here / STATE_FOLDER
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the process's settings, read once."""
+    endpoints = state_folder() / ENDPOINTS_FILE
+    return Settings(_env_file=endpoints if endpoints.is_file() else None)
