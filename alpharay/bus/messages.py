@@ -1,12 +1,19 @@
 """The messages on Kafka: versioned structs, JSON on the wire, readable in any Kafka viewer.
 
-`version` grows when the meaning of a field changes; new optional fields do not change it. A reader that meets a
-newer version than it knows must stop its partition, not drop the message.
+`version` grows when the meaning of a field changes; new optional fields do not change it. A reader that meets
+a newer version than it knows must stop its partition, not drop the message.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+OpenTime = Annotated[int, msgspec.Meta(ge=-2_208_988_800_000, le=4_102_444_800_000)]
+"""UTC ms, from 1900 to 2100: what lies outside is a mistake of units."""
+
+Revision = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]
 
 
 class CandleMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,19 +23,21 @@ class CandleMessage(msgspec.Struct, frozen=True, kw_only=True):
     exchange: str
     symbol: str
     timeframe: str
-    open_time: int
-    """UTC, ms."""
+    open_time: OpenTime
     open: float
     high: float
     low: float
     close: float
     volume: float
-    revision: int
+    revision: Revision
     """UTC ms at which the exchange's answer was received."""
 
 
 class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Search one strategy's parameters on one market and window. `run_id` is made by the client; asking twice is one run."""
+    """Search one strategy's parameters on one market and window.
+
+    `run_id` is made by the client; asking twice is one run.
+    """
 
     version: int = 1
     run_id: str
@@ -54,7 +63,10 @@ class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):
-    """One champion of a run. Identity: `strategy_id`, the hash of expression, parameters, symbol and timeframe."""
+    """One champion of a run.
+
+    Identity: `strategy_id`, the hash of expression, parameters, symbol and timeframe.
+    """
 
     version: int = 1
     message_id: str
@@ -75,10 +87,15 @@ class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):
     """First open time that the search did not see, UTC ms."""
     in_sample: dict[str, float | None]
     out_of_sample: dict[str, float | None]
+    objective: str | None = None
+    """What `score` measures; the run's request says it when this does not."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """What could not be processed, why, and where it came from, so that `alpharay dead-letters replay` can publish it again."""
+    """What could not be processed, why, and where it came from.
+
+    `alpharay dead-letters replay` publishes it again.
+    """
 
     version: int = 1
     reason: str
