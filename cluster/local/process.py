@@ -1,0 +1,213 @@
+"""Server processes: started detached, found again by a later command, ended for certain.
+
+The record of a process (`process.json` in its part's folder) holds its id and its start mark, so that a
+recycled process id is never mistaken for the server, and never killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from cluster.local.detach import KEEP_USER, start_mark
+
+RECORD = "process.json"
+LOG = "server.log"
+# Every process of a stack carries its part's folder in its environment: one whose record was lost is found.
+MARK = "ALPHARAY_STACK_PART"
+LOG_LIMIT_BYTES = 16 * 1024 * 1024
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+
+
+class PartFailedError(RuntimeError):
+    """A part of the local stack did not start or did not end; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The operating-system user that a server runs as."""
+
+    user: int
+    group: int
+
+
+@dataclass(frozen=True)
+class _Identity:
+    pid: int
+    started: str
+
+
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for a child on this machine: no proxy between its loopback sockets."""
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in PROXY_VARIABLES}
+    return {**kept, **(extra or {})}
+
+
+def launch(
+    folder: Path,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    working_folder: Path | None = None,
+) -> int:
+    """Start `command` in its own session and return its process id; its output goes to the part's log."""
+    log = log_file(folder)
+    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    who = account or Account(KEEP_USER, KEEP_USER)
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            str(Path(__file__).with_name("detach.py")),
+            str(folder / RECORD),
+            str(log),
+            str(who.user),
+            str(who.group),
+            str(working_folder or folder),
+            *command,
+        ],
+        env={**(environment or child_environment()), MARK: str(folder)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    if answer.returncode != 0:
+        raise PartFailedError(f"{command[0]} could not be started: {answer.stderr.strip()}")
+    identity = _identity(folder)
+    assert identity is not None, "the launcher writes the record before it answers"
+    return identity.pid
+
+
+def log_file(folder: Path) -> Path:
+    """Return the file that holds the server's output."""
+    return folder / LOG
+
+
+def log_tail(folder: Path, lines: int = 12) -> str:
+    """Return the last lines of the part's log; empty when there is none."""
+    log = log_file(folder)
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 64 * 1024))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def running(folder: Path) -> psutil.Process | None:
+    """Return the part's server process; None when it never ran, has ended, or its id is another's now."""
+    identity = _identity(folder)
+    if identity is None or start_mark(identity.pid) != identity.started:
+        return None
+    try:
+        process = psutil.Process(identity.pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.NoSuchProcess:
+        return None
+
+
+def leftovers(folder: Path, *, working_folder: Path | None = None) -> list[psutil.Process]:
+    """Return the processes of a part that its record does not lead to.
+
+    They are those that carry the part's mark, and those that work inside `working_folder` (a PostgreSQL
+    backend overwrites its environment with its title and outlives a killed server for a moment).
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            marked = process.environ().get(MARK) == str(folder)
+            inside = working_folder is not None and process.cwd() == str(working_folder)
+            if (marked or inside) and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            continue
+    return found
+
+
+def end(
+    folder: Path,
+    *,
+    ask: signal.Signals = signal.SIGTERM,
+    patience_seconds: float = 30.0,
+    working_folder: Path | None = None,
+) -> None:
+    """End the part's server, its descendants and its leftovers: ask first, then kill.
+
+    Raises PartFailedError when a process survives even SIGKILL.
+    """
+    server = running(folder)
+    family = [] if server is None else _family(server)
+    if server is not None:
+        _signal(server, ask)
+        psutil.wait_procs([server], timeout=patience_seconds)
+        # A server that ends well ends its children, some a moment later.
+        psutil.wait_procs(family, timeout=2.0)
+    rest = [
+        process for process in {*family, *leftovers(folder, working_folder=working_folder)} if _alive(process)
+    ]
+    _kill(rest)
+    survivors = [process.pid for process in rest if _alive(process)]
+    if survivors:
+        raise PartFailedError(f"processes {survivors} of {folder.name} did not end; end them with `kill -9`")
+    (folder / RECORD).unlink(missing_ok=True)
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    asked = list(processes)
+    for process in asked:
+        _signal(process, signal.SIGTERM)
+    _, stubborn = psutil.wait_procs(asked, timeout=3.0)
+    for process in stubborn:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(stubborn, timeout=5.0)
+
+
+def _family(server: psutil.Process) -> list[psutil.Process]:
+    """Return the server's descendants and all of its session (a child whose own parent has died)."""
+    found = set()
+    try:
+        found.update(server.children(recursive=True))
+        session = os.getsid(server.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return list(found)
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session:
+                found.add(process)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return list(found)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _identity(folder: Path) -> _Identity | None:
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        return _Identity(pid=int(record["pid"]), started=str(record["started"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
