@@ -17,9 +17,9 @@ PRICE_COLUMNS = ("open", "high", "low", "close")
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Candles:
-    """Closed candles of one market: one array a column, so that Ray's object store shares them without a copy.
+    """Closed candles of one market: an array a column, so that Ray's object store shares them without a copy.
 
     `open_time` is UTC milliseconds, strictly increasing; prices are quote currency, volume is base currency.
     A period without a trade has no row unless a gap policy filled it.
@@ -47,6 +47,10 @@ class Candles:
     def __len__(self) -> int:
         return len(self.open_time)
 
+    def __repr__(self) -> str:
+        span = f", open times {self.open_time[0]} to {self.open_time[-1]}" if len(self) else ""
+        return f"Candles({self.exchange} {self.symbol} {self.timeframe}, {len(self)} rows{span})"
+
     def slice(self, start: int, stop: int) -> Candles:
         """Return rows `start` to `stop` (exclusive) as views on the same memory."""
         rows = slice(start, stop)
@@ -67,14 +71,18 @@ class Candles:
 
     def to_frame(self) -> pl.DataFrame:
         """Return the candles as a frame with the columns `open_time` (ms), open, high, low, close, volume."""
-        return pl.DataFrame({"open_time": self.open_time, **{name: getattr(self, name) for name in VALUE_COLUMNS}})
+        return pl.DataFrame(
+            {"open_time": self.open_time, **{name: getattr(self, name) for name in VALUE_COLUMNS}}
+        )
 
 
 def candles_from_frame(frame: pl.DataFrame, exchange: str, symbol: str, timeframe: str) -> Candles:
-    """Return the candles in a frame with the columns of `Candles.to_frame`; the rows must be in time order."""
+    """Return the candles in a frame with the columns of `Candles.to_frame`, its rows in time order."""
     missing = [name for name in ("open_time", *VALUE_COLUMNS) if name not in frame.columns]
     if missing:
-        raise ValueError(f"candle frame lacks the columns {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        raise ValueError(
+            f"candle frame lacks the columns {', '.join(missing)}; it has {', '.join(frame.columns)}"
+        )
     values = {
         name: np.ascontiguousarray(frame[name].cast(pl.Float64).to_numpy(), dtype=np.float64)
         for name in VALUE_COLUMNS
