@@ -1,0 +1,116 @@
+"""Moving averages."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alpharay.indicators.kernel import kernel
+from alpharay.indicators.registry import indicator
+from alpharay.indicators.smoothing import exponential, exponentials, wilder_average, wilder_averages
+from alpharay.indicators.windows import (
+    change,
+    window_mean,
+    window_means,
+    window_volume_weighted_mean,
+    window_weighted_mean,
+)
+from alpharay.market.candles import FloatArray, IntArray
+
+
+def sma_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
+    """Return `sma` for each length, the same bits: shape (lengths, bars)."""
+    return window_means(close, np.asarray(lengths, dtype=np.int64))
+
+
+@indicator(
+    inputs=("close",),
+    warm_up=lambda length: length - 1,
+    batch=lambda close, parameters: sma_matrix(close, parameters[:, 0]),
+)
+def sma(close: FloatArray, length: int) -> FloatArray:
+    """Return the simple moving average of the last `length` closes."""
+    return window_mean(close, length)
+
+
+def ema_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
+    """Return `ema` for each length, the same bits: shape (lengths, bars)."""
+    return exponentials(close, np.asarray(lengths, dtype=np.int64))
+
+
+@indicator(
+    inputs=("close",),
+    warm_up=lambda length: length - 1,
+    memory="recursive",
+    batch=lambda close, parameters: ema_matrix(close, parameters[:, 0]),
+)
+def ema(close: FloatArray, length: int) -> FloatArray:
+    """Return the exponential average, factor 2 / (length + 1), begun with the mean of `length` closes."""
+    return exponential(close, length)
+
+
+@indicator(
+    inputs=("close",),
+    warm_up=lambda length: length - 1,
+    memory="recursive",
+    batch=lambda close, parameters: wilder_averages(close, parameters[:, 0].astype(np.int64)),
+)
+def wilder(close: FloatArray, length: int) -> FloatArray:
+    """Return Wilder's smoothed average (also SMMA, RMA): factor 1 / length (Wilder 1978)."""
+    return wilder_average(close, length)
+
+
+@indicator(inputs=("close",), warm_up=lambda length: length - 1)
+def wma(close: FloatArray, length: int) -> FloatArray:
+    """Return the linearly weighted average: weight `length` on the newest close, 1 on the oldest."""
+    weights = np.arange(length, 0, -1, dtype=np.float64)
+    return window_weighted_mean(close, weights / weights.sum())
+
+
+@indicator(inputs=("close",), warm_up=lambda length: 2 * (length - 1), memory="recursive")
+def dema(close: FloatArray, length: int) -> FloatArray:
+    """Return the double exponential average `2 ema - ema(ema)` (Mulloy, January 1994)."""
+    once = exponential(close, length)
+    return 2.0 * once - exponential(once, length)
+
+
+@indicator(inputs=("close",), warm_up=lambda length: 3 * (length - 1), memory="recursive")
+def tema(close: FloatArray, length: int) -> FloatArray:
+    """Return the triple exponential average `3 ema - 3 ema(ema) + ema(ema(ema))` (Mulloy, February 1994)."""
+    once = exponential(close, length)
+    twice = exponential(once, length)
+    return 3.0 * once - 3.0 * twice + exponential(twice, length)
+
+
+@indicator(inputs=("close", "volume"), warm_up=lambda length: length - 1)
+def vwma(close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
+    """Return the volume weighted average close; the simple average where the window has no volume."""
+    return window_volume_weighted_mean(close, volume, length)
+
+
+@indicator(inputs=("close",), warm_up=lambda length, fast, slow: length, memory="recursive")  # noqa: ARG005
+def kama(close: FloatArray, length: int, fast: int, slow: int) -> FloatArray:
+    """Return Kaufman's adaptive average (Trading Systems and Methods; usual 10, 2, 30).
+
+    It begins from the close before its first bar. A window without any movement counts as fully efficient,
+    as in TA-Lib.
+    """
+    path = window_mean(np.abs(change(close)), length)
+    return _adapt(close, np.abs(change(close, length)) / length, path, 2.0 / (fast + 1.0), 2.0 / (slow + 1.0))
+
+
+@kernel
+def _adapt(close: FloatArray, direct: FloatArray, path: FloatArray, fast: float, slow: float) -> FloatArray:
+    out = np.full(close.shape[0], np.nan)
+    average = np.nan
+    for t in range(1, close.shape[0]):
+        if path[t] != path[t]:
+            average = np.nan
+            continue
+        if average != average:
+            average = close[t - 1]
+        # Rounding may make a straight path a little shorter than its ends are apart.
+        efficiency = 1.0 if path[t] <= direct[t] else direct[t] / path[t]
+        factor = efficiency * (fast - slow) + slow
+        average += factor * factor * (close[t] - average)
+        out[t] = average
+    return out

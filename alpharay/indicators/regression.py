@@ -1,0 +1,64 @@
+"""The least-squares line through the last closes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alpharay.indicators.kernel import kernel
+from alpharay.indicators.registry import indicator
+from alpharay.indicators.windows import TILE, window_weighted_mean
+from alpharay.market.candles import FloatArray
+
+
+@indicator(inputs=("close",), warm_up=lambda length: length - 1)
+def linear_regression(close: FloatArray, length: int) -> FloatArray:
+    """Return the newest point of the least-squares line through the last `length` closes."""
+    return window_weighted_mean(close, _end_point_weights(length))
+
+
+@indicator(inputs=("close",), warm_up=lambda length: length - 1)
+def linear_regression_deviation(close: FloatArray, length: int) -> FloatArray:
+    """Return the root of the mean squared distance of `length` closes from their least-squares line."""
+    lags = np.arange(length, dtype=np.float64)
+    centred = (length - 1) / 2.0 - lags
+    slope_weights = centred / max(float(np.sum(centred * centred)), 1.0)
+    return _residual_deviation(close, _end_point_weights(length), slope_weights)
+
+
+def _end_point_weights(length: int) -> FloatArray:
+    # The line's newest point is the mean plus (length - 1) / 2 slopes; both are linear in the values.
+    if length == 1:
+        return np.ones(1)
+    lags = np.arange(length, dtype=np.float64)
+    return (4.0 * length - 2.0 - 6.0 * lags) / (length * (length + 1.0))
+
+
+@kernel
+def _residual_deviation(close: FloatArray, end_weights: FloatArray, slope_weights: FloatArray) -> FloatArray:
+    bars = close.shape[0]
+    length = end_weights.shape[0]
+    out = np.full(bars, np.nan)
+    end = np.empty(TILE)
+    slope = np.empty(TILE)
+    for start in range(length - 1, bars, TILE):
+        size = min(TILE, bars - start)
+        newest = close[start : start + size]
+        squares = out[start : start + size]
+        end[:size] = 0.0
+        slope[:size] = 0.0
+        for lag in range(1, length):
+            older = close[start - lag : start - lag + size]
+            for i in range(size):
+                difference = older[i] - newest[i]
+                end[i] += end_weights[lag] * difference
+                slope[i] += slope_weights[lag] * difference
+        # The residuals themselves are squared: a difference of sums of squares loses a close fit.
+        squares[:] = end[:size] * end[:size] + 0.0 * newest
+        for lag in range(1, length):
+            older = close[start - lag : start - lag + size]
+            for i in range(size):
+                residual = (older[i] - newest[i]) - (end[i] - lag * slope[i])
+                squares[i] += residual * residual
+        for i in range(size):
+            squares[i] = np.sqrt(squares[i] / length)
+    return out

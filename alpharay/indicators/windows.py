@@ -1,0 +1,243 @@
+"""Moving windows: each value comes from the last `length` inputs alone, in a fixed order.
+
+So the bits do not depend on where the input starts, a NaN spoils exactly the windows that hold it, and
+nothing drifts: running and prefix sums have none of these. A flat window gives exactly its one value, so
+that a quiet market makes no crossings out of rounding. Work is done in tiles of bars that stay in the
+processor's first caches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alpharay.indicators.kernel import kernel
+from alpharay.market.candles import FloatArray, IntArray
+
+TILE = 1024
+
+
+@kernel
+def window_means(values: FloatArray, lengths: IntArray) -> FloatArray:
+    """Return the mean of the last `length` values for each length: shape (lengths, values).
+
+    Means over 1, 2, 4, 8 … bars come from each other; a window is the weighted mean of the pieces that the
+    binary digits of its length name, the shortest at the newest bar: about log2(length) operations a bar.
+    """
+    bars = values.shape[0]
+    longest = 1
+    for length in lengths:
+        longest = max(longest, min(length, bars))
+    levels = 0
+    while (1 << levels) <= longest:
+        levels += 1
+    pyramid = np.empty((levels, TILE + longest - 1))
+    out = np.empty((lengths.shape[0], bars))
+    for start in range(0, bars, TILE):
+        stop = min(start + TILE, bars)
+        first = max(start - longest + 1, 0)
+        pyramid[0, : stop - first] = values[first:stop]
+        for level in range(1, levels):
+            half = 1 << (level - 1)
+            full = stop - first - 2 * half + 1
+            newer = pyramid[level - 1, 2 * half - 1 :]
+            older = pyramid[level - 1, half - 1 :]
+            both = pyramid[level, 2 * half - 1 :]
+            for i in range(full):
+                both[i] = (newer[i] + older[i]) * 0.5
+        for row in range(lengths.shape[0]):
+            _combine_pieces(pyramid, lengths[row], first, start, out[row, start:stop])
+    return out
+
+
+@kernel
+def _combine_pieces(pyramid: FloatArray, length: int, first: int, start: int, out: FloatArray) -> None:
+    warm_up = min(max(length - 1 - start, 0), out.shape[0])
+    out[:warm_up] = np.nan
+    if warm_up == out.shape[0]:
+        return
+    full = out[warm_up:]
+    newest = start + warm_up - first
+    shortest = length & -length
+    level = 0
+    while 1 << level < shortest:
+        level += 1
+    newest_piece = pyramid[level, newest : newest + full.shape[0]]
+    if length == shortest:
+        full[:] = newest_piece
+    taken = shortest
+    while taken < length:
+        level += 1
+        width = 1 << level
+        if length & width:
+            piece = pyramid[level, newest - taken :]
+            share = width / (taken + width)
+            if taken == shortest:
+                for i in range(full.shape[0]):
+                    full[i] = newest_piece[i] + (piece[i] - newest_piece[i]) * share
+            else:
+                for i in range(full.shape[0]):
+                    full[i] += (piece[i] - full[i]) * share
+            taken += width
+
+
+def window_mean(values: FloatArray, length: int) -> FloatArray:
+    """Return the mean of the last `length` values; NaN before the first full window."""
+    return window_means(values, np.array([length]))[0]
+
+
+@kernel
+def window_highest(values: FloatArray, length: int) -> FloatArray:
+    """Return the highest of the last `length` values: the higher of two overlapping power-of-two windows."""
+    bars = values.shape[0]
+    out = np.full(bars, np.nan)
+    if length > bars:
+        return out
+    current = np.empty(TILE + length - 1)
+    doubled = np.empty(TILE + length - 1)
+    for start in range(length - 1, bars, TILE):
+        stop = min(start + TILE, bars)
+        first = start - length + 1
+        size = stop - first
+        current[:size] = values[first:stop]
+        width = 1
+        while 2 * width <= length:
+            _higher(current[2 * width - 1 : size], current[width - 1 :], doubled[2 * width - 1 :])
+            current, doubled = doubled, current
+            width *= 2
+        _higher(current[length - 1 : size], current[width - 1 :], out[start:])
+    return out
+
+
+@kernel
+def _higher(newer: FloatArray, older: FloatArray, out: FloatArray) -> None:
+    for i in range(newer.shape[0]):
+        a = newer[i]
+        b = older[i]
+        out[i] = a if a > b or a != a else b
+
+
+def window_lowest(values: FloatArray, length: int) -> FloatArray:
+    """Return the lowest of the last `length` values; NaN before the first full window."""
+    return -window_highest(-values, length)
+
+
+@kernel
+def window_deviation(values: FloatArray, length: int) -> FloatArray:
+    """Return the population standard deviation of the last `length` values; exactly 0 in a flat window.
+
+    Differences are taken from the newest value, which is at most sqrt(length) deviations from the mean:
+    cancellation costs a factor of `length` in the error at worst, where sums of squared prices lose
+    everything.
+    """
+    bars = values.shape[0]
+    out = np.full(bars, np.nan)
+    total = np.empty(TILE)
+    squares = np.empty(TILE)
+    for start in range(length - 1, bars, TILE):
+        size = min(TILE, bars - start)
+        newest = values[start : start + size]
+        total[:size] = 0.0 * newest
+        squares[:size] = 0.0
+        for lag in range(1, length):
+            older = values[start - lag : start - lag + size]
+            for i in range(size):
+                difference = older[i] - newest[i]
+                total[i] += difference
+                squares[i] += difference * difference
+        for i in range(size):
+            variance = (squares[i] - total[i] * total[i] / length) / length
+            out[start + i] = np.sqrt(variance) if not variance < 0.0 else 0.0
+    return out
+
+
+@kernel
+def window_absolute_deviation(values: FloatArray, means: FloatArray, length: int) -> FloatArray:
+    """Return the mean distance of the last `length` values from `means` at the newest bar."""
+    bars = values.shape[0]
+    out = np.full(bars, np.nan)
+    for start in range(length - 1, bars, TILE):
+        size = min(TILE, bars - start)
+        mean = means[start : start + size]
+        total = out[start : start + size]
+        total[:] = 0.0
+        for lag in range(length):
+            older = values[start - lag : start - lag + size]
+            for i in range(size):
+                total[i] += abs(older[i] - mean[i])
+        for i in range(size):
+            total[i] /= length
+    return out
+
+
+@kernel
+def window_weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the sum of `weights[lag] * values[t - lag]` for weights whose sum is 1."""
+    bars = values.shape[0]
+    length = weights.shape[0]
+    out = np.full(bars, np.nan)
+    for start in range(length - 1, bars, TILE):
+        size = min(TILE, bars - start)
+        newest = values[start : start + size]
+        total = out[start : start + size]
+        total[:] = 0.0
+        for lag in range(1, length):
+            older = values[start - lag : start - lag + size]
+            weight = weights[lag]
+            for i in range(size):
+                total[i] += weight * (older[i] - newest[i])
+        for i in range(size):
+            total[i] += newest[i]
+    return out
+
+
+@kernel
+def window_volume_weighted_mean(prices: FloatArray, volumes: FloatArray, length: int) -> FloatArray:
+    """Return the mean of `length` prices weighted by volume; without any volume all bars weigh the same."""
+    bars = prices.shape[0]
+    out = np.full(bars, np.nan)
+    weighted = np.empty(TILE)
+    plain = np.empty(TILE)
+    volume = np.empty(TILE)
+    for start in range(length - 1, bars, TILE):
+        size = min(TILE, bars - start)
+        newest = prices[start : start + size]
+        weighted[:size] = 0.0
+        plain[:size] = 0.0
+        volume[:size] = volumes[start : start + size]
+        for lag in range(1, length):
+            older = prices[start - lag : start - lag + size]
+            weight = volumes[start - lag : start - lag + size]
+            for i in range(size):
+                difference = older[i] - newest[i]
+                plain[i] += difference
+                weighted[i] += difference * weight[i]
+                volume[i] += weight[i]
+        for i in range(size):
+            shift = plain[i] / length if volume[i] == 0.0 else weighted[i] / volume[i]
+            out[start + i] = newest[i] + shift
+    return out
+
+
+def lagged(values: FloatArray, bars: int) -> FloatArray:
+    """Return at each bar the value `bars` earlier; NaN where there is none."""
+    out = np.full_like(values, np.nan)
+    if bars < len(values):
+        out[bars:] = values[: len(values) - bars]
+    return out
+
+
+def change(values: FloatArray, bars: int = 1) -> FloatArray:
+    """Return at each bar the difference to the value `bars` earlier; NaN where there is none."""
+    return values - lagged(values, bars)
+
+
+@kernel
+def ratio(numerator: FloatArray, denominator: FloatArray, when_zero: float) -> FloatArray:
+    """Return numerator / denominator, and `when_zero` where the denominator is 0; NaN in either stays NaN."""
+    out = np.empty_like(numerator)
+    for i in range(numerator.shape[0]):
+        if denominator[i] == 0.0:
+            out[i] = when_zero + 0.0 * numerator[i]
+        else:
+            out[i] = numerator[i] / denominator[i]
+    return out
