@@ -114,6 +114,9 @@ class Condition:
     def __invert__(self) -> Condition:
         return Not(self)
 
+    def __bool__(self) -> bool:
+        raise TypeError("a condition has no truth value of its own: combine with &, | and ~, and do not chain a < b < c")
+
 
 @dataclass(frozen=True, slots=True)
 class Level(Series):

@@ -1,0 +1,111 @@
+"""Flags as bit sets, 64 bars a word, least significant bit first: comparing, and walking from set bit to set bit."""
+
+from __future__ import annotations
+
+import llvmlite.ir as ir
+import numpy as np
+import numpy.typing as npt
+from numba import njit, types
+from numba.extending import intrinsic
+
+WordArray = npt.NDArray[np.uint64]
+
+WORD_BITS = 64
+
+
+def word_count(bars: int) -> int:
+    """Return how many words hold one flag for each bar."""
+    return (bars + WORD_BITS - 1) // WORD_BITS
+
+
+def pack(flags: npt.NDArray[np.bool_]) -> WordArray:
+    """Return boolean flags as words; the bits past the last bar are zero."""
+    padded = np.zeros(word_count(len(flags)) * WORD_BITS, dtype=np.uint8)
+    padded[: len(flags)] = flags
+    return np.packbits(padded, bitorder="little").view(np.uint64)
+
+
+def unpack(words: WordArray, bars: int) -> npt.NDArray[np.bool_]:
+    """Return the first `bars` flags of `words`."""
+    return np.unpackbits(words.view(np.uint8), bitorder="little")[:bars].astype(np.bool_)
+
+
+@intrinsic
+def trailing_zeros(typing_context, word):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the index of the lowest set bit of a word; 64 when none is set."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def leading_zeros(typing_context, word):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the number of zero bits above the highest set bit of a word; 64 when none is set."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+def _vector_at(context, builder, array_type, array, index):  # type: ignore[no-untyped-def]
+    """Load 64 doubles that start at `index` as one vector; the compiler splits it into the machine's registers."""
+    data = context.make_array(array_type)(context, builder, array).data
+    vector = ir.VectorType(ir.DoubleType(), WORD_BITS)
+    pointer = builder.bitcast(builder.gep(data, [index]), ir.PointerType(vector))
+    return builder.load(pointer, align=8)
+
+
+@intrinsic
+def above_word(typing_context, left, right, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the word of left > right for the 64 bars from `index`; a comparison with NaN is false."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        a = _vector_at(context, builder, signature.args[0], arguments[0], arguments[2])
+        b = _vector_at(context, builder, signature.args[1], arguments[1], arguments[2])
+        return builder.bitcast(builder.fcmp_ordered(">", a, b), ir.IntType(WORD_BITS))
+
+    return types.uint64(left, right, types.intp), generate
+
+
+@intrinsic
+def above_level_word(typing_context, column, level, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the word of column > level for the 64 bars from `index`; a comparison with NaN is false."""
+    return types.uint64(column, types.float64, types.intp), _level_comparison(">")
+
+
+@intrinsic
+def below_level_word(typing_context, column, level, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the word of column < level for the 64 bars from `index`; a comparison with NaN is false."""
+    return types.uint64(column, types.float64, types.intp), _level_comparison("<")
+
+
+def _level_comparison(operator):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        column = _vector_at(context, builder, signature.args[0], arguments[0], arguments[2])
+        vector = ir.VectorType(ir.DoubleType(), WORD_BITS)
+        lane = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[1], ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), WORD_BITS), [0] * WORD_BITS)
+        levels = builder.shuffle_vector(lane, ir.Constant(vector, ir.Undefined), mask)
+        return builder.bitcast(builder.fcmp_ordered(operator, column, levels), ir.IntType(WORD_BITS))
+
+    return generate
+
+
+@njit(cache=True, inline="always")
+def next_set_bit(words: WordArray, start: int, bars: int) -> int:
+    """Return the first bar at or after `start` whose bit is set; `bars` when there is none."""
+    if start >= bars:
+        return bars
+    index = start >> 6
+    word = words[index] >> np.uint64(start & 63)
+    if word != 0:
+        return min(start + np.int64(trailing_zeros(word)), bars)
+    index += 1
+    while index < len(words):
+        if words[index] != 0:
+            return min(index * 64 + np.int64(trailing_zeros(words[index])), bars)
+        index += 1
+    return bars
