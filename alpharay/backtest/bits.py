@@ -58,43 +58,48 @@ def _vector_at(context, builder, array_type, array, index):  # type: ignore[no-u
     return builder.load(pointer, align=8)
 
 
+def _comparison(operator, *, level):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        left = _vector_at(context, builder, signature.args[0], arguments[0], arguments[2])
+        if level:
+            vector = ir.VectorType(ir.DoubleType(), WORD_BITS)
+            lane = builder.insert_element(
+                ir.Constant(vector, ir.Undefined), arguments[1], ir.Constant(ir.IntType(32), 0)
+            )
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WORD_BITS), [0] * WORD_BITS)
+            right = builder.shuffle_vector(lane, ir.Constant(vector, ir.Undefined), everywhere)
+        else:
+            right = _vector_at(context, builder, signature.args[1], arguments[1], arguments[2])
+        return builder.bitcast(builder.fcmp_ordered(operator, left, right), ir.IntType(WORD_BITS))
+
+    return generate
+
+
 @intrinsic
 def above_word(typing_context, left, right, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Return the word of left > right for the 64 bars from `index`; a comparison with NaN is false."""
+    return types.uint64(left, right, types.intp), _comparison(">", level=False)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        a = _vector_at(context, builder, signature.args[0], arguments[0], arguments[2])
-        b = _vector_at(context, builder, signature.args[1], arguments[1], arguments[2])
-        return builder.bitcast(builder.fcmp_ordered(">", a, b), ir.IntType(WORD_BITS))
 
-    return types.uint64(left, right, types.intp), generate
+@intrinsic
+def below_word(typing_context, left, right, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """Return the word of left < right for the 64 bars from `index`; a comparison with NaN is false."""
+    return types.uint64(left, right, types.intp), _comparison("<", level=False)
 
 
 @intrinsic
 def above_level_word(typing_context, column, level, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Return the word of column > level for the 64 bars from `index`; a comparison with NaN is false."""
-    return types.uint64(column, types.float64, types.intp), _level_comparison(">")
+    return types.uint64(column, types.float64, types.intp), _comparison(">", level=True)
 
 
 @intrinsic
 def below_level_word(typing_context, column, level, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Return the word of column < level for the 64 bars from `index`; a comparison with NaN is false."""
-    return types.uint64(column, types.float64, types.intp), _level_comparison("<")
+    return types.uint64(column, types.float64, types.intp), _comparison("<", level=True)
 
 
-def _level_comparison(operator):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        column = _vector_at(context, builder, signature.args[0], arguments[0], arguments[2])
-        vector = ir.VectorType(ir.DoubleType(), WORD_BITS)
-        lane = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[1], ir.Constant(ir.IntType(32), 0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), WORD_BITS), [0] * WORD_BITS)
-        levels = builder.shuffle_vector(lane, ir.Constant(vector, ir.Undefined), mask)
-        return builder.bitcast(builder.fcmp_ordered(operator, column, levels), ir.IntType(WORD_BITS))
-
-    return generate
-
-
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def next_set_bit(words: WordArray, start: int, bars: int) -> int:
     """Return the first bar at or after `start` whose bit is set; `bars` when there is none."""
     if start >= bars:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from alpharay.backtest.bits import WordArray, above_level_word, above_word, below_level_word, word_count
+from alpharay.backtest.bits import WordArray, above_level_word, above_word, below_level_word, below_word, word_count
 from alpharay.backtest.columns import ColumnSlab, Key
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.metrics import METRIC_NAMES, Metrics, metrics_row, metrics_table
@@ -40,8 +40,6 @@ MEMORY_BUDGET = 192 * 1024 * 1024
 
 TILE_WORDS = 16
 """Comparisons run over 1,024 bars of all columns at a time, so that these stay in the cache."""
-
-_ABOVE, _ABOVE_LEVEL, _BELOW_LEVEL = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +140,9 @@ def _run_batch(
             _run_batch(strategy, program, genomes[rows], market, costs, stops, outcome[rows], daily_equity[rows])
         return
     slots = _fill_columns(planned, market)
-    kinds, left, right, levels, rows_of, sides = _plan_tests(strategy, program, genomes, slots)
-    bits = np.empty((len(kinds), word_count(len(market.tables))), dtype=np.uint64)
-    _compare(market.columns.values, kinds, left, right, levels, bits)
+    comparisons, levels, rows_of, sides = _plan_tests(strategy, program, genomes, slots)
+    bits = np.empty((int(comparisons[:, 2:].max(initial=-1)) + 1, word_count(len(market.tables))), dtype=np.uint64)
+    _compare(market.columns.values, comparisons, levels, bits)
     codes = program.codes
     both_sides = len(codes) > 2
     _run_genomes(
@@ -271,56 +269,64 @@ def _compute(
 
 def _plan_tests(
     strategy: Strategy, program: RuleProgram, genomes: FloatArray, slots: dict[Series, IndexArray]
-) -> tuple[CodeArray, CodeArray, CodeArray, FloatArray, CodeArray, CodeArray]:
-    """Return the distinct comparisons (kind, left slot, right slot, level) and each genome's row and slots a test."""
+) -> tuple[CodeArray, FloatArray, CodeArray, CodeArray]:
+    """Return the distinct comparisons and, for each genome and test, its row of bits and its two slots.
+
+    A comparison is (left slot, right slot or -1 for its level, row of "above" or -1, row of "below" or -1): both
+    directions of one pair are read from memory once.
+    """
     rows_of = np.empty((len(genomes), len(program.tests)), dtype=np.int64)
     sides = np.empty((len(genomes), len(program.tests), 2), dtype=np.int64)
-    distinct: dict[tuple[int, int, int, float], int] = {}
+    pairs: dict[tuple[int, int, float], list[int]] = {}
+    rows = 0
     for index, test in enumerate(program.tests):
         left = slots[test.left]
         if isinstance(test.right, Level):
-            kind = _ABOVE_LEVEL if test.side == "above" else _BELOW_LEVEL
             right = np.full(len(genomes), -1, dtype=np.int64)
             levels = _scalar_column(test.right.value, strategy, genomes)
         else:
-            kind = _ABOVE
-            right = slots[test.right]
-            levels = np.zeros(len(genomes))
-        sides[:, index, 0] = left
-        sides[:, index, 1] = right
-        for genome, key in enumerate(zip(left.tolist(), right.tolist(), levels.tolist(), strict=True)):
-            rows_of[genome, index] = distinct.setdefault((kind, *key), len(distinct))
-    kinds, lefts, rights, level_values = zip(*distinct, strict=True) if distinct else ((), (), (), ())
-    return (
-        np.array(kinds, dtype=np.int64),
-        np.array(lefts, dtype=np.int64),
-        np.array(rights, dtype=np.int64),
-        np.array(level_values, dtype=np.float64),
-        rows_of,
-        sides,
-    )
+            right, levels = slots[test.right], np.zeros(len(genomes))
+        sides[:, index, 0], sides[:, index, 1] = left, right
+        side = 0 if test.side == "above" else 1
+        for genome, (a, b, level) in enumerate(zip(left.tolist(), right.tolist(), levels.tolist(), strict=True)):
+            mirrored = 0 <= b < a
+            found = pairs.setdefault((b, a, level) if mirrored else (a, b, level), [-1, -1])
+            direction = side ^ mirrored
+            if found[direction] < 0:
+                found[direction], rows = rows, rows + 1
+            rows_of[genome, index] = found[direction]
+    comparisons = np.array([(a, b, *found) for (a, b, _), found in pairs.items()], dtype=np.int64).reshape(-1, 4)
+    return comparisons, np.array([level for _, _, level in pairs]), rows_of, sides
 
 
 @njit(cache=True, nogil=True)
-def _compare(
-    values: FloatArray, kinds: CodeArray, left: CodeArray, right: CodeArray, levels: FloatArray, bits: WordArray
-) -> None:
-    """Write the bit set of every distinct comparison, tile by tile."""
+def _compare(values: FloatArray, comparisons: CodeArray, levels: FloatArray, bits: WordArray) -> None:
+    """Write the bit sets of every distinct comparison, tile by tile."""
     words = bits.shape[1]
     for first in range(0, words, TILE_WORDS):
         last = min(first + TILE_WORDS, words)
-        for row in range(len(kinds)):
-            column, out = values[left[row]], bits[row]
-            if kinds[row] == _ABOVE:
-                other = values[right[row]]
-                for index in range(first, last):
-                    out[index] = above_word(column, other, index * 64)
-            elif kinds[row] == _ABOVE_LEVEL:
-                for index in range(first, last):
-                    out[index] = above_level_word(column, levels[row], index * 64)
+        for item in range(len(comparisons)):
+            left, right, above, below = comparisons[item]
+            column, level = values[left], levels[item]
+            if right < 0:
+                if above >= 0:
+                    for word in range(first, last):
+                        bits[above, word] = above_level_word(column, level, word * 64)
+                if below >= 0:
+                    for word in range(first, last):
+                        bits[below, word] = below_level_word(column, level, word * 64)
+                continue
+            other = values[right]
+            if above >= 0 and below >= 0:
+                for word in range(first, last):
+                    bits[above, word] = above_word(column, other, word * 64)
+                    bits[below, word] = below_word(column, other, word * 64)
+            elif above >= 0:
+                for word in range(first, last):
+                    bits[above, word] = above_word(column, other, word * 64)
             else:
-                for index in range(first, last):
-                    out[index] = below_level_word(column, levels[row], index * 64)
+                for word in range(first, last):
+                    bits[below, word] = below_word(column, other, word * 64)
 
 
 @njit(cache=True, nogil=True)

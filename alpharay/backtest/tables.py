@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from alpharay.backtest.bits import leading_zeros
 from alpharay.market.candles import Candles, FloatArray, IntArray
 from alpharay.market.timeframe import DAY_MS, timeframe_ms
 
@@ -118,29 +117,6 @@ def _return_sums(close: FloatArray) -> FloatArray:
         sums[bar + 1, 1] = sums[bar, 1] + change * change
         sums[bar + 1, 2] = sums[bar, 2] + (change * change if change < 0.0 else 0.0)
     return sums
-
-
-@njit(cache=True, inline="always")
-def range_extremes(ranges: FloatArray, blocks: FloatArray, first: int, last: int) -> tuple[float, float]:
-    """Return the minimum and maximum over bars `first` to `last`, both included, in constant time."""
-    length = last - first + 1
-    if length < 128:
-        level = min(63 - np.int64(leading_zeros(np.uint64(length))), 6)
-        tail = last - (1 << level) + 1
-        lowest = min(ranges[level, first, 0], ranges[level, tail, 0])
-        highest = max(ranges[level, first, 1], ranges[level, tail, 1])
-        return lowest, highest
-    tail = last - 63
-    lowest = min(ranges[6, first, 0], ranges[6, tail, 0])
-    highest = max(ranges[6, first, 1], ranges[6, tail, 1])
-    first_block = (first + 63) >> 6
-    end_block = (last + 1) >> 6
-    if end_block > first_block:
-        level = 63 - np.int64(leading_zeros(np.uint64(end_block - first_block)))
-        tail = end_block - (1 << level)
-        lowest = min(lowest, min(blocks[level, first_block, 0], blocks[level, tail, 0]))
-        highest = max(highest, max(blocks[level, first_block, 1], blocks[level, tail, 1]))
-    return lowest, highest
 
 
 @njit(cache=True)

@@ -22,10 +22,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from alpharay.backtest.bits import WordArray, next_set_bit
+from alpharay.backtest.bits import WordArray, leading_zeros, next_set_bit
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.stops import NO_STOPS, Stops
-from alpharay.backtest.tables import PriceTables, first_touch, range_extremes
+from alpharay.backtest.tables import PriceTables, first_touch
 from alpharay.market.candles import FloatArray, IntArray
 
 RUIN = 1e-9
@@ -110,10 +110,9 @@ def fractions_of(stops: Stops, *, both_sides: bool) -> StopFractions | None:
     return StopFractions(stops.stop_loss or 0.0, stops.take_profit or 0.0, stops.trailing_stop or 0.0)
 
 
-@njit(cache=True, inline="always")
-def _follow_holding(
+@njit(cache=True)
+def _climb(
     close: FloatArray,
-    close_ranges: FloatArray,
     close_blocks: FloatArray,
     first: int,
     last: int,
@@ -125,23 +124,11 @@ def _follow_holding(
     drawdown: float,
     longest: int,
 ) -> tuple[float, int, float, int]:
-    """Carry peak and drawdown over the closes `first` to `last` of one holding worth scale * (offset + side * close).
-
-    Rounding is monotone, so the extreme price of a range gives the extreme equity of the range to the bit: unless the
-    range makes a new peak, two look-ups settle it.
-    """
-    lowest, highest = range_extremes(close_ranges, close_blocks, first, last)
-    best = scale * (offset + side * (highest if side > 0.0 else lowest))
-    worst = scale * (offset + side * (lowest if side > 0.0 else highest))
-    if best <= peak:
-        if worst < (1.0 - drawdown) * peak:
-            drawdown = 1.0 - worst / peak
-        return peak, peak_bar, drawdown, longest
+    """Carry peak and drawdown bar by bar over a holding that makes a new peak; blocks that make none are skipped."""
     bar = first
     while bar <= last:
         if (bar & 63) == 0 and bar + 63 <= last:
-            lowest = close_blocks[0, bar >> 6, 0]
-            highest = close_blocks[0, bar >> 6, 1]
+            lowest, highest = close_blocks[0, bar >> 6, 0], close_blocks[0, bar >> 6, 1]
             best = scale * (offset + side * (highest if side > 0.0 else lowest))
             if best <= peak:
                 worst = scale * (offset + side * (lowest if side > 0.0 else highest))
@@ -294,9 +281,29 @@ def walk(  # noqa: C901 - one pass over the trades; splitting it would hand a do
                     total_squared += change * change
                     total_downside += change * change if change < 0.0 else 0.0
                     value = now
-            peak, peak_bar, drawdown, longest = _follow_holding(
-                close, close_ranges, close_blocks, entry, last, scale, offset, side, peak, peak_bar, drawdown, longest
-            )
+
+            # The extreme closes of the holding, in constant time: two overlapping ranges of bars, and of blocks where
+            # it is long. Written out here: handing the tables to an inlined function would double the whole cost.
+            length = last - entry + 1
+            level = min(63 - np.int64(leading_zeros(np.uint64(length))), 6)
+            tail = last - (1 << level) + 1
+            lowest = min(close_ranges[level, entry, 0], close_ranges[level, tail, 0])
+            highest = max(close_ranges[level, entry, 1], close_ranges[level, tail, 1])
+            if length > 128:
+                first_block, end_block = (entry + 63) >> 6, (last + 1) >> 6
+                level = 63 - np.int64(leading_zeros(np.uint64(end_block - first_block)))
+                tail = end_block - (1 << level)
+                lowest = min(lowest, min(close_blocks[level, first_block, 0], close_blocks[level, tail, 0]))
+                highest = max(highest, max(close_blocks[level, first_block, 1], close_blocks[level, tail, 1]))
+            # Rounding is monotone: the extreme price gives the extreme equity to the bit.
+            best = scale * (offset + side * (highest if side > 0.0 else lowest))
+            worst = scale * (offset + side * (lowest if side > 0.0 else highest))
+            if best > peak:
+                peak, peak_bar, drawdown, longest = _climb(
+                    close, close_blocks, entry, last, scale, offset, side, peak, peak_bar, drawdown, longest
+                )
+            elif worst < (1.0 - drawdown) * peak:
+                drawdown = 1.0 - worst / peak
             before_exit = scale * (offset + side * close[last])
             exposure += last - entry + 1
 
