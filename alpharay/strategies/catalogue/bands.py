@@ -1,0 +1,33 @@
+"""The price leaves a band round its own average."""
+
+from __future__ import annotations
+
+from alpharay.strategies.expression import P, close, ta
+from alpharay.strategies.strategy import Integer, Real, Strategy
+
+_regression = ta.linear_regression(P.length)
+_channel = ta.linear_regression_deviation(P.length) * P.width
+
+BBAND_W_R = Strategy(
+    name="BBAND_W_R",
+    description="Enter below the lower Bollinger band with Williams %R oversold; leave above the upper band with %R "
+    "overbought (Bollinger 2001, Williams 1973).",
+    parameters=(
+        Integer("bands", 10, 50, default=20),
+        Integer("williams", 5, 30, default=14),
+        Real("width", 1.5, 3.0, default=2.0),
+    ),
+    enter=(close < ta.bollinger_lower(P.bands, P.width)) & (ta.williams_r(P.williams) < -80.0),
+    exit=(close > ta.bollinger_upper(P.bands, P.width)) & (ta.williams_r(P.williams) > -20.0),
+)
+
+LINEAR_REGRESSION_CHANNELS = Strategy(
+    name="LINEAR_REGRESSION_CHANNELS",
+    description="Enter when the close breaks above the regression channel (end point + width residual deviations), "
+    "leave when it breaks below it.",
+    parameters=(Integer("length", 10, 50, default=20), Real("width", 1.0, 3.0, default=2.0)),
+    enter=close.crosses_above(_regression + _channel),
+    exit=close.crosses_below(_regression - _channel),
+)
+
+BANDS = (BBAND_W_R, LINEAR_REGRESSION_CHANNELS)
