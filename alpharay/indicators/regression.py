@@ -19,9 +19,9 @@ def linear_regression(close: FloatArray, length: int) -> FloatArray:
 @indicator(inputs=("close",), warm_up=lambda length: length - 1)
 def linear_regression_deviation(close: FloatArray, length: int) -> FloatArray:
     """Return the root of the mean squared distance of `length` closes from their least-squares line."""
-    lags = np.arange(length, dtype=np.float64)
-    centred = (length - 1) / 2.0 - lags
-    slope_weights = centred / max(float(np.sum(centred * centred)), 1.0)
+    centred = (length - 1) / 2.0 - np.arange(length)
+    spread = length * (length * length - 1.0) / 12.0
+    slope_weights = centred / spread if length > 1 else np.zeros(1)
     return _residual_deviation(close, _end_point_weights(length), slope_weights)
 
 

@@ -100,7 +100,7 @@ def _stop_and_reverse(
     extreme = 0.0
     factor = 0.0
     for t in range(1, high.shape[0]):
-        if not (high[t - 1] - low[t - 1] + high[t] - low[t] < np.inf):
+        if np.isnan(high[t - 1] + low[t - 1] + high[t] + low[t]):
             side = 0.0
             continue
         if side == 0.0:

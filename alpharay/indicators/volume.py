@@ -7,7 +7,14 @@ import numpy as np
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator
 from alpharay.indicators.smoothing import exponential, exponentials
-from alpharay.indicators.windows import change, lagged, ratio, window_mean, window_volume_weighted_mean
+from alpharay.indicators.windows import (
+    change,
+    direction,
+    lagged,
+    ratio,
+    window_mean,
+    window_volume_weighted_mean,
+)
 from alpharay.market.candles import FloatArray
 
 
@@ -24,7 +31,7 @@ def mfi(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray
     TA-Lib gives 0 when the flows of the window come to less than 1.
     """
     typical = (high + low + close) / 3.0
-    move = change(typical)
+    move = direction(typical)
     flow = typical * volume
     inflow = window_mean(np.where(move > 0.0, flow, 0.0 * (flow + move)), length)
     outflow = window_mean(np.where(move < 0.0, flow, 0.0 * (flow + move)), length)
@@ -99,7 +106,7 @@ def klinger(
     Force = 100 * volume * trend * |2 * range / ranges since the trend turned - 1|. The trend is the sign of
     the last change of high + low + close, 0 before the first. Without any range there is no force.
     """
-    force = _volume_force(high, low, close, volume)
+    force = _volume_force(direction((high + low + close) / 3.0), high - low, volume)
     quick, calm = exponentials(force, np.array([fast, slow]))
     return quick - calm
 
@@ -120,22 +127,19 @@ def _accumulate(flows: FloatArray) -> FloatArray:
 
 
 @kernel
-def _volume_force(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray) -> FloatArray:
-    out = np.full(high.shape[0], np.nan)
+def _volume_force(directions: FloatArray, ranges: FloatArray, volume: FloatArray) -> FloatArray:
+    out = np.full(volume.shape[0], np.nan)
     trend = 0.0
     accumulated = 0.0
-    for t in range(1, high.shape[0]):
-        move = (high[t] + low[t] + close[t]) - (high[t - 1] + low[t - 1] + close[t - 1])
-        reach = high[t] - low[t]
-        if move != move:
+    for t in range(1, volume.shape[0]):
+        if np.isnan(directions[t]):
             trend = 0.0
             accumulated = 0.0
             continue
-        direction = np.sign(move)
-        if direction != 0.0 and direction != trend:
-            trend = direction
-            accumulated = high[t - 1] - low[t - 1]
-        accumulated += reach
-        share = abs(2.0 * reach / accumulated - 1.0) if accumulated != 0.0 else 0.0
+        if directions[t] != 0.0 and directions[t] != trend:
+            trend = directions[t]
+            accumulated = ranges[t - 1]
+        accumulated += ranges[t]
+        share = abs(2.0 * ranges[t] / accumulated - 1.0) if accumulated != 0.0 else 0.0
         out[t] = 100.0 * volume[t] * share * trend
     return out

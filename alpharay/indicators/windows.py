@@ -231,6 +231,16 @@ def change(values: FloatArray, bars: int = 1) -> FloatArray:
     return values - lagged(values, bars)
 
 
+def direction(means: FloatArray) -> FloatArray:
+    """Return 1, -1 or 0 as a mean of prices rose, fell or stayed since the bar before.
+
+    The mean of three prices rounds, so equal means of different prices would seem to move. Four units in the
+    last place cover that and are far below any tick.
+    """
+    move = change(means)
+    return np.where(np.abs(move) <= 1e-15 * np.abs(means), 0.0, np.sign(move))
+
+
 @kernel
 def ratio(numerator: FloatArray, denominator: FloatArray, when_zero: float) -> FloatArray:
     """Return numerator / denominator, and `when_zero` where the denominator is 0; NaN in either stays NaN."""
