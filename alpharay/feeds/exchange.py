@@ -52,6 +52,7 @@ class ExchangeClient(Protocol):
     features: Mapping[str, Any]
     timeframes: Mapping[str, Any]
     last_response_headers: Mapping[str, str] | None
+    last_json_response: object
 
     def load_markets(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the markets by unified symbol."""
@@ -89,6 +90,7 @@ def connect_exchange(name: str, url: str | None = None) -> ExchangeFeed:
         "timeout": int(REQUEST_TIMEOUT_S * 1000),
         "enableRateLimit": True,
         "enableLastResponseHeaders": True,
+        "enableLastJsonResponse": True,
     }
     client = getattr(ccxt, protocol)(options)
     client.options["defaultType"] = "spot"
@@ -170,7 +172,7 @@ class ExchangeFeed:
         self._require(symbol, timeframe)
         rows = self._ask(
             f"{symbol} {timeframe} from {start_ms}",
-            lambda: self._client.fetch_ohlcv(symbol, timeframe, since=start_ms, limit=limit),
+            lambda: _rows(self._client, symbol, timeframe, start_ms, limit),
         )
         return CandleAnswer(rows, self._wall_clock_ms())
 
@@ -222,6 +224,14 @@ class ExchangeFeed:
 
 # Jitter keeps many ingestors from coming back at the same moment.
 _EXPONENTIAL = wait_random_exponential(multiplier=0.5, max=20.0)
+
+
+def _rows(client: ExchangeClient, symbol: str, timeframe: str, start_ms: int, limit: int) -> list[list[Any]]:
+    """Return the rows; ccxt takes a page of HTML for an empty answer, which would pass for a gap."""
+    rows = client.fetch_ohlcv(symbol, timeframe, since=start_ms, limit=limit)
+    if not rows and client.last_json_response is None:
+        raise ccxt.BadResponse("the answer is not JSON")
+    return rows
 
 
 def _readable(call: Callable[[], Result]) -> Result:

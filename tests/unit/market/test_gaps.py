@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ def test_gaps_are_exactly_the_missing_open_times_of_the_range(present, start, en
     missing = [t for gap in gaps for t in range(gap.start_ms, gap.end_ms, MINUTE)]
     assert missing == sorted(wanted - set(open_time.tolist()))
     assert sum(gap.candles("1m") for gap in gaps) == len(missing)
-    assert all(left.end_ms < right.start_ms for left, right in zip(gaps, gaps[1:], strict=False))
+    assert all(left.end_ms < right.start_ms for left, right in pairwise(gaps))
 
 
 def test_no_candles_at_all_is_one_gap():

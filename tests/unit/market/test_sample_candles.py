@@ -36,5 +36,8 @@ def test_sample_equals_what_the_arch_package_loads():
 
 
 def test_sample_does_not_import_arch():
-    code = "import sys; from alpharay.market.sample import sample_candles; sample_candles(); assert 'arch' not in sys.modules"
+    code = (
+        "import sys; from alpharay.market.sample import sample_candles; "
+        "sample_candles(); assert 'arch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
