@@ -1,0 +1,154 @@
+"""Backtest one set of signals, with its trades: for people who bring their own, and for reports and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from alpharay.backtest.bits import pack
+from alpharay.backtest.costs import Costs
+from alpharay.backtest.metrics import METRIC_NAMES, Metrics, metrics_row, metrics_table
+from alpharay.backtest.rules import settle_conflicts
+from alpharay.backtest.stops import NO_STOPS, Stops
+from alpharay.backtest.tables import PriceTables, price_tables
+from alpharay.backtest.walk import EXIT_REASONS, OPEN, OUTCOME_FIELDS, TRADE_FIELDS, factors_of, fractions_of, prices_of, walk
+from alpharay.market.candles import Candles, FloatArray, IntArray
+from alpharay.strategies.evaluation import BoolArray, signals
+from alpharay.strategies.strategy import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """One backtest's result."""
+
+    metrics: Metrics
+    trades: pl.DataFrame
+    """One row a trade: side, entry and exit bar, time and price, equity before and after, return, exit_reason."""
+    equity: FloatArray
+    """Equity after each bar's close, from a start of one."""
+    outcome: dict[str, float]
+    """The kernel's raw figures by name."""
+
+
+def backtest(
+    candles: Candles | PriceTables,
+    entries: BoolArray,
+    exits: BoolArray,
+    *,
+    short_entries: BoolArray | None = None,
+    short_exits: BoolArray | None = None,
+    costs: Costs = Costs(),
+    stops: Stops = NO_STOPS,
+    fill: str = "next_open",
+) -> Backtest:
+    """Backtest boolean signals, one flag a bar, decided on the bar's close.
+
+    `fill="next_open"` fills at the next bar's open; `fill="close"` fills at the close that decided, which no one can
+    trade: it is there to compare with engines that do. The rules of the fill are those of `alpharay.backtest.walk`.
+    Raises ValueError when a length differs, when only one short rule is given, or when `fill` is unknown.
+    """
+    tables = candles if isinstance(candles, PriceTables) else price_tables(candles)
+    bars = len(tables)
+    flags = {"entries": entries, "exits": exits, "short_entries": short_entries, "short_exits": short_exits}
+    for name, values in flags.items():
+        if values is not None and len(values) != bars:
+            raise ValueError(f"{name} must have one flag for each of the {bars} candles, was {len(values)}")
+    if (short_entries is None) != (short_exits is None):
+        raise ValueError("short_entries and short_exits come together: one of them was None")
+    if fill == "close":
+        tables = _filled_at_close(tables)
+    elif fill != "next_open":
+        raise ValueError(f"fill must be next_open or close, was {fill!r}")
+
+    enter, leave = pack(np.asarray(entries, dtype=np.bool_)), pack(np.asarray(exits, dtype=np.bool_))
+    both_sides = short_entries is not None and short_exits is not None
+    enter_short = pack(np.asarray(short_entries, dtype=np.bool_)) if both_sides else None
+    leave_short = pack(np.asarray(short_exits, dtype=np.bool_)) if both_sides else None
+    settle_conflicts(enter, leave, enter_short, leave_short)
+    outcome = np.empty((1, len(OUTCOME_FIELDS)))
+    daily_equity = np.empty((1, len(tables.day_ends)))
+    # A trade holds at least its decision bar and its entry bar, so there are at most as many as bars.
+    trades = np.empty((bars, len(TRADE_FIELDS)))
+    count = walk(
+        prices_of(tables), factors_of(costs), fractions_of(stops, both_sides=both_sides),
+        enter, leave, enter_short, leave_short, outcome[0], daily_equity[0], trades,
+    )  # fmt: skip
+    metrics = metrics_table(outcome, daily_equity, bars, tables.years)
+    return Backtest(
+        metrics=metrics_row(metrics[0]) if bars else Metrics(*([0.0] * (len(METRIC_NAMES) - 1)), final_equity=1.0),
+        trades=_trade_frame(trades[:count], tables.candles.open_time),
+        equity=equity_curve(tables, trades[:count], costs),
+        outcome=dict(zip(OUTCOME_FIELDS, outcome[0].tolist(), strict=True)),
+    )
+
+
+def backtest_strategy(
+    strategy: Strategy,
+    parameters: Mapping[str, float],
+    candles: Candles,
+    *,
+    costs: Costs = Costs(),
+    stops: Stops = NO_STOPS,
+) -> Backtest:
+    """Backtest one parameter set of a strategy, with its trades."""
+    said = signals(strategy, parameters, candles)
+    return backtest(
+        candles,
+        said.enter,
+        said.exit,
+        short_entries=said.enter_short,
+        short_exits=said.exit_short,
+        costs=costs,
+        stops=stops,
+    )
+
+
+def _filled_at_close(tables: PriceTables) -> PriceTables:
+    """Return tables whose bar t + 1 opens at the close of bar t, so that the next open is the close that decided."""
+    candles = tables.candles
+    opens = np.concatenate([candles.open[:1], candles.close[:-1]])
+    moved = Candles(
+        candles.exchange, candles.symbol, candles.timeframe, candles.open_time, opens,
+        np.maximum(candles.high, opens), np.minimum(candles.low, opens), candles.close, candles.volume,
+    )  # fmt: skip
+    return price_tables(moved)
+
+
+def equity_curve(tables: PriceTables, trades: FloatArray, costs: Costs) -> FloatArray:
+    """Return equity after each bar's close from recorded trades (columns `TRADE_FIELDS`), starting from one."""
+    close = tables.candles.close
+    equity = np.ones(len(close))
+    for side, entry, leave, entry_price, _, before, after, reason in trades.tolist():
+        first, last = int(entry), int(leave)
+        held = slice(first, last + 1 if reason == OPEN else last)
+        if side > 0.0:
+            equity[held] = before * costs.entry_factor / entry_price * close[held]
+        else:
+            equity[held] = before / entry_price * (entry_price * (1.0 + costs.exit_factor) - close[held])
+        if reason != OPEN:
+            equity[last:] = after
+    return equity
+
+
+def _trade_frame(trades: FloatArray, open_time: IntArray) -> pl.DataFrame:
+    column = {name: trades[:, index] for index, name in enumerate(TRADE_FIELDS)}
+    entry_bar, exit_bar = column["entry_bar"].astype(np.int64), column["exit_bar"].astype(np.int64)
+    return pl.DataFrame(
+        {
+            "side": np.where(column["side"] > 0.0, "long", "short"),
+            "entry_bar": entry_bar,
+            "exit_bar": exit_bar,
+            "entry_time": open_time[entry_bar],
+            "exit_time": open_time[exit_bar],
+            "entry_price": column["entry_price"],
+            "exit_price": column["exit_price"],
+            "equity_before": column["equity_before"],
+            "equity_after": column["equity_after"],
+            "return": column["equity_after"] / column["equity_before"] - 1.0,
+            "exit_reason": [EXIT_REASONS[int(reason)] for reason in column["reason"]],
+        },
+        schema_overrides={"side": pl.String, "exit_reason": pl.String},
+    )

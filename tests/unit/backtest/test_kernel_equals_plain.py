@@ -1,0 +1,172 @@
+"""The kernel against the plain engine: trades, fills and durations equal; equity to 1e-12; moments to 1e-9."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_engine import run_plain
+
+from alpharay.backtest.costs import Costs
+from alpharay.backtest.single import backtest
+from alpharay.backtest.stops import Stops
+from alpharay.market.candles import Candles
+
+
+def random_candles(seed: int, bars: int, *, tick: float = 0.0, volatility: float = 0.01, gaps: bool = True) -> Candles:
+    rng = np.random.default_rng(seed)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, volatility, bars)))
+    opens = np.concatenate([[100.0], close[:-1]])[:bars] * np.exp(rng.normal(0.0, volatility / 4, bars))
+    high = np.maximum(opens, close) * (1.0 + np.abs(rng.normal(0.0, volatility / 2, bars)))
+    low = np.minimum(opens, close) / (1.0 + np.abs(rng.normal(0.0, volatility / 2, bars)))
+    if tick:
+        opens, high, low, close = (np.maximum(np.round(x / tick) * tick, tick) for x in (opens, high, low, close))
+    steps = rng.choice([1, 1, 1, 1, 2, 700, 3000], bars) if gaps else np.ones(bars, dtype=np.int64)
+    open_time = 1_600_000_020_000 + np.cumsum(steps) * 60_000
+    return Candles("test", "A/USD", "1m", open_time.astype(np.int64), opens, high, low, close, np.ones(bars))
+
+
+def check(candles: Candles, flags, costs: Costs, stops: Stops = Stops()) -> None:
+    enter, leave, *short = flags
+    short_entries, short_exits = short or (None, None)
+    ours = backtest(
+        candles, enter, leave, short_entries=short_entries, short_exits=short_exits, costs=costs, stops=stops
+    )
+    fractions = (stops.stop_loss or 0.0, stops.take_profit or 0.0, stops.trailing_stop or 0.0)
+    plain = run_plain(candles, enter, leave, short_entries, short_exits, costs.fee, costs.slippage, fractions)
+    got = [
+        (1 if side == "long" else -1, entry, leave_bar, entry_price, exit_price, reason)
+        for side, entry, leave_bar, entry_price, exit_price, reason in ours.trades.select(
+            "side", "entry_bar", "exit_bar", "entry_price", "exit_price", "exit_reason"
+        ).iter_rows()
+    ]
+    assert got == plain.trades
+    assert ours.outcome["drawdown_bars"] == plain.drawdown_bars
+    assert ours.outcome["exposure_bars"] == plain.exposure
+    assert ours.outcome["final_equity"] == pytest.approx(plain.equity, rel=1e-12, abs=1e-15)
+    assert ours.outcome["max_drawdown"] == pytest.approx(plain.max_drawdown, abs=1e-12)
+    assert ours.outcome["wins"] == sum(profit > 0 for profit in plain.profits)
+    assert ours.outcome["gross_profit"] == pytest.approx(sum(p for p in plain.profits if p > 0), rel=1e-9, abs=1e-12)
+    assert ours.outcome["gross_loss"] == pytest.approx(-sum(p for p in plain.profits if p <= 0), rel=1e-9, abs=1e-12)
+    bars = len(candles)
+    mean = sum(plain.returns) / bars
+    assert ours.outcome["bar_mean"] == pytest.approx(mean, rel=1e-9, abs=1e-12)
+    variance = sum(r * r for r in plain.returns) / bars - mean * mean
+    assert ours.outcome["bar_variance"] == pytest.approx(max(variance, 0.0), rel=1e-9, abs=1e-12)
+    downside = sum(r * r for r in plain.returns if r < 0) / bars
+    assert ours.outcome["bar_downside"] == pytest.approx(downside, rel=1e-9, abs=1e-12)
+    daily = np.array(plain.daily)
+    before = np.concatenate([[1.0], daily[:-1]])
+    changes = np.divide(daily - before, before, out=np.zeros_like(daily), where=before > 0.0)
+    if len(changes) > 1 and changes.std(ddof=1) > 1e-12:
+        sharpe = changes.mean() / changes.std(ddof=1) * np.sqrt(365.0)
+        assert ours.metrics.sharpe == pytest.approx(sharpe, rel=1e-9, abs=1e-9)
+    assert ours.equity[-1] == pytest.approx(plain.equity, rel=1e-12, abs=1e-15)
+
+
+def random_flags(seed: int, bars: int, density: float, count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed + 1)
+    return [rng.random(bars) < density for _ in range(count)]
+
+
+SOME_COSTS = [Costs(0.0, 0.0), Costs(0.001, 0.0002), Costs(0.02, 0.01)]
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SEEDS, st.integers(1, 700), st.sampled_from([0.005, 0.05, 0.4]), st.sampled_from(SOME_COSTS), st.booleans())
+def test_long_only_on_random_candles(seed, bars, density, costs, ties):
+    candles = random_candles(seed, bars, tick=1.0 if ties else 0.0)
+    check(candles, random_flags(seed, bars, density, 2), costs)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SEEDS, st.integers(1, 400), st.sampled_from([0.02, 0.2]), st.sampled_from(SOME_COSTS), st.booleans())
+def test_long_and_short_on_random_candles(seed, bars, density, costs, wild):
+    candles = random_candles(seed, bars, volatility=0.15 if wild else 0.01)
+    check(candles, random_flags(seed, bars, density, 4), costs)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    SEEDS,
+    st.integers(1, 400),
+    st.sampled_from([0.02, 0.2]),
+    st.sampled_from([None, 0.004, 0.05]),
+    st.sampled_from([None, 0.006, 0.08]),
+    st.sampled_from([None, 0.005, 0.06]),
+    st.booleans(),
+)
+def test_stops_on_random_candles(seed, bars, density, stop_loss, take_profit, trailing_stop, both_sides):
+    candles = random_candles(seed, bars, tick=0.5)
+    flags = random_flags(seed, bars, density, 4 if both_sides else 2)
+    check(candles, flags, Costs(), Stops(stop_loss, take_profit, trailing_stop))
+
+
+def test_long_holdings_cross_many_blocks():
+    candles = random_candles(5, 40_000, gaps=False)
+    for density in (0.0002, 0.001, 0.003):
+        check(candles, random_flags(int(density * 1e5), 40_000, density, 2), Costs())
+
+
+@pytest.mark.parametrize("rows", [slice(0, 30_000), slice(150_000, 180_000)])
+def test_real_candles(real_candles, rows):
+    candles = real_candles("XRP-USD_1m", rows)
+    fast, slow = (np.convolve(candles.close, np.ones(n) / n)[: len(candles)] for n in (5, 30))
+    check(candles, [fast > slow, fast < slow], Costs())
+    check(candles, [fast > slow, fast < slow, fast < slow, fast > slow], Costs(), Stops(stop_loss=0.01, trailing_stop=0.02))
+
+
+def test_a_flat_market_costs_only_the_fees():
+    candles = random_candles(1, 100, gaps=False)
+    flat = Candles("x", "A/USD", "1m", candles.open_time, *([np.full(100, 7.0)] * 4), np.zeros(100))
+    enter, leave = np.zeros(100, bool), np.zeros(100, bool)
+    enter[10], leave[20] = True, True
+    costs = Costs(0.001, 0.0)
+    result = backtest(flat, enter, leave, costs=costs)
+    assert result.metrics.final_equity == pytest.approx((1 - 0.001) ** 2)
+    assert result.metrics.win_rate == 0.0
+    assert result.trades["entry_bar"].to_list() == [11]
+
+
+def test_no_candles_give_no_trades_and_unit_equity():
+    empty = random_candles(1, 0)
+    result = backtest(empty, np.zeros(0, bool), np.zeros(0, bool))
+    assert result.metrics.final_equity == 1.0
+    assert result.trades.is_empty()
+
+
+def test_one_candle_cannot_trade():
+    one = random_candles(1, 1)
+    result = backtest(one, np.ones(1, bool), np.zeros(1, bool))
+    assert result.metrics.trades == 0.0
+    assert result.metrics.sharpe == 0.0
+
+
+def test_a_short_is_liquidated_where_its_equity_is_gone():
+    candles = random_candles(1, 10, gaps=False)
+    price = np.array([10.0, 10, 10, 12, 15, 30, 9, 9, 9, 9])
+    rising = Candles("x", "A/USD", "1m", candles.open_time, price, price * 1.01, price * 0.99, price, np.ones(10))
+    never, enter = np.zeros(10, bool), np.zeros(10, bool)
+    enter[1] = True
+    result = backtest(rising, never, never, short_entries=enter, short_exits=never)
+    assert result.trades["exit_reason"].to_list() == ["liquidation"]
+    assert result.metrics.final_equity == 0.0
+    assert result.metrics.max_drawdown == 1.0
+    assert result.metrics.cagr == -1.0
+
+
+@pytest.mark.parametrize("field", ["entries", "exits"])
+def test_signals_of_another_length_are_refused_by_name(field):
+    candles = random_candles(1, 5)
+    flags = {"entries": np.zeros(5, bool), "exits": np.zeros(5, bool), field: np.zeros(4, bool)}
+    with pytest.raises(ValueError, match=f"{field}.*5 candles, was 4"):
+        backtest(candles, **flags)
+
+
+def test_a_price_of_zero_is_refused_with_its_place():
+    candles = random_candles(1, 5)
+    candles.low[3] = 0.0
+    with pytest.raises(ValueError, match="low of candle 3 .* was 0.0"):
+        backtest(candles, np.zeros(5, bool), np.zeros(5, bool))
