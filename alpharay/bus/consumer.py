@@ -76,6 +76,8 @@ def open_consumer(bootstrap_servers: str, name: str) -> Consumer:
             # Bounds the memory of what is fetched ahead; about 150,000 candles.
             "queued.max.messages.kbytes": 32 * 1024,
             "fetch.wait.max.ms": 100,
+            # The default pauses fetching for a whole second whenever the queue is full.
+            "fetch.queue.backoff.ms": 10,
             "reconnect.backoff.max.ms": 2000,
             "error_cb": log_consumer_error,
         }

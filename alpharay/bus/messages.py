@@ -10,10 +10,12 @@ from typing import Annotated
 
 import msgspec
 
-OpenTime = Annotated[int, msgspec.Meta(ge=-2_208_988_800_000, le=4_102_444_800_000)]
-"""UTC ms, from 1900 to 2100: what lies outside is a mistake of units."""
+# UTC ms, from 1900 (a revision from 1970) to 2100: what lies outside is a mistake of units.
+OPEN_TIME_RANGE = (-2_208_988_800_000, 4_102_444_800_000)
+REVISION_RANGE = (0, 4_102_444_800_000)
 
-Revision = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]
+OpenTime = Annotated[int, msgspec.Meta(ge=OPEN_TIME_RANGE[0], le=OPEN_TIME_RANGE[1])]
+Revision = Annotated[int, msgspec.Meta(ge=REVISION_RANGE[0], le=REVISION_RANGE[1])]
 
 
 class CandleMessage(msgspec.Struct, frozen=True, kw_only=True):

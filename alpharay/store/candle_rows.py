@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from alpharay.bus.messages import CandleMessage
+from alpharay.bus.messages import OPEN_TIME_RANGE, REVISION_RANGE, CandleMessage
 from alpharay.market.candles import VALUE_COLUMNS, FloatArray, IntArray
 
 COLUMNS = ("exchange", "symbol", "timeframe", "open_time", *VALUE_COLUMNS, "revision")
+
+_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "version": pl.Int64,
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "timeframe": pl.String,
+    "open_time": pl.Int64,
+    **dict.fromkeys(VALUE_COLUMNS, pl.Float64),
+    "revision": pl.Int64,
+}
 
 # PostgreSQL's binary COPY format: signature, flags, extension length; then rows; then a field count of -1.
 # https://www.postgresql.org/docs/current/sql-copy.html
@@ -46,8 +56,12 @@ class CandleRows:
     def __len__(self) -> int:
         return len(self.open_time)
 
-    def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> CandleRows:
-        """Return the rows chosen by an index or a mask."""
+    def part(self, start: int, stop: int) -> CandleRows:
+        """Return rows `start` to `stop` (exclusive) as views on the same memory."""
+        return self.take(slice(start, stop))
+
+    def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> CandleRows:
+        """Return the rows chosen by indexes, a mask or a slice."""
         return CandleRows(
             self.markets,
             self.market[rows],
@@ -63,33 +77,52 @@ class CandleRows:
 
 def candle_rows(messages: Sequence[CandleMessage]) -> CandleRows:
     """Return the messages as columns, in their order."""
-    rows = len(messages)
-    places: dict[tuple[str, str, str], int] = {}
-    market = np.fromiter(
-        (
-            places.setdefault((message.exchange, message.symbol, message.timeframe), len(places))
-            for message in messages
-        ),
-        np.int64,
-        rows,
+    frame = pl.DataFrame(
+        {name: [getattr(message, name) for message in messages] for name in _SCHEMA}, schema=_SCHEMA
     )
+    return _rows_of_frame(frame)
 
-    def floats(name: str) -> FloatArray:
-        return np.fromiter(map(attrgetter(name), messages), np.float64, rows)
 
-    def integers(name: str) -> IntArray:
-        return np.fromiter(map(attrgetter(name), messages), np.int64, rows)
+def parse_candle_rows(values: Sequence[bytes], known_version: int) -> CandleRows | None:
+    """Return candle messages in JSON as columns, in their order, or None when one of them may not be good.
 
+    Polars parses a batch without the interpreter's lock and without an object a message: three times as fast
+    as decoding messages. It cannot say which of them is wrong; decode them singly to learn that.
+    """
+    if not values:
+        return None
+    try:
+        frame = pl.read_ndjson(b"\n".join(values), schema=_SCHEMA)
+    except pl.exceptions.PolarsError:
+        return None
+    if frame.height != len(values) or sum(frame.null_count().row(0)):
+        return None
+    newest_version = frame["version"].max()
+    if not isinstance(newest_version, int) or newest_version > known_version:
+        return None
+    if (
+        not frame["open_time"].is_between(*OPEN_TIME_RANGE).all()
+        or not frame["revision"].is_between(*REVISION_RANGE).all()
+    ):
+        return None
+    return _rows_of_frame(frame)
+
+
+def _rows_of_frame(frame: pl.DataFrame) -> CandleRows:
+    markets = frame.select(Market._fields).unique(maintain_order=True).with_row_index("market")
+    market = frame.select(Market._fields).join(markets, on=Market._fields, how="left", maintain_order="left")[
+        "market"
+    ]
     return CandleRows(
-        tuple(Market(*market_fields) for market_fields in places),
-        market,
-        integers("open_time"),
-        floats("open"),
-        floats("high"),
-        floats("low"),
-        floats("close"),
-        floats("volume"),
-        integers("revision"),
+        tuple(Market(*row) for row in markets.select(Market._fields).rows()),
+        market.cast(pl.Int64).to_numpy(),
+        frame["open_time"].to_numpy(),
+        frame["open"].to_numpy(),
+        frame["high"].to_numpy(),
+        frame["low"].to_numpy(),
+        frame["close"].to_numpy(),
+        frame["volume"].to_numpy(),
+        frame["revision"].to_numpy(),
     )
 
 
@@ -102,16 +135,20 @@ def newest_revisions(rows: CandleRows) -> CandleRows:
     return rows.take(order[newest])
 
 
-def encode_binary_copy(rows: CandleRows) -> bytes:
-    """Return the rows, in the order of `COLUMNS`, as one binary COPY stream.
+def market_slices(rows: CandleRows) -> list[tuple[int, int, int]]:
+    """Return (place of the market, first row, row after the last) of each run of rows of one market."""
+    if not len(rows):
+        return []
+    starts = np.flatnonzero(np.diff(rows.market, prepend=-1))
+    stops = np.append(starts[1:], len(rows))
+    return list(zip(rows.market[starts].tolist(), starts.tolist(), stops.tolist(), strict=True))
 
-    A market's rows stay together.
-    """
+
+def encode_binary_copy(rows: CandleRows) -> bytes:
+    """Return the rows in the order of `COLUMNS` as one binary COPY stream; fastest when sorted by market."""
     parts = [_HEADER]
-    for place, market in enumerate(rows.markets):
-        chosen = np.flatnonzero(rows.market == place)
-        if len(chosen):
-            parts.append(_encode_market(rows.take(chosen), market))
+    for place, start, stop in market_slices(rows):
+        parts.append(_encode_market(rows.part(start, stop), rows.markets[place]))
     parts.append(_TRAILER)
     return b"".join(parts)
 

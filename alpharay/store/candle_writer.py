@@ -25,7 +25,9 @@ from alpharay.store.candle_rows import (
     Market,
     candle_rows,
     encode_binary_copy,
+    market_slices,
     newest_revisions,
+    parse_candle_rows,
 )
 from alpharay.store.database import DatabasePool
 from alpharay.store.topic_sink import Prepared
@@ -92,11 +94,16 @@ class CandleWriter:
 
     def decode(self, values: Sequence[bytes]) -> Prepared[CandleBatch]:
         """Decode, check and encode a batch; nothing here waits for anything."""
+        parsed = parse_candle_rows(values, self._decoder.known_version)
+        if parsed is not None:
+            rows = newest_revisions(parsed)
+            if _all_good(rows):
+                return Prepared(_batch(rows), len(rows), ())
+        # Something in the batch is not as it should be: decode singly to learn what.
         decoded = self._decoder.decode_batch(values)
         rows, broken = keep_good_candles(decoded.messages)
-        refusals = [*decoded.refusals, *(Refusal(decoded.indexes[one.index], one.reason) for one in broken)]
-        batch = CandleBatch(rows, encode_binary_copy(rows), months_of(rows.open_time))
-        return Prepared(batch, len(rows), tuple(refusals), decoded.newer_at)
+        refusals = (*decoded.refusals, *(Refusal(decoded.indexes[one.index], one.reason) for one in broken))
+        return Prepared(_batch(rows), len(rows), refusals, decoded.newer_at)
 
     def prepare(self, pool: DatabasePool, batch: CandleBatch) -> None:
         """Make the monthly partitions that the batch needs, in a transaction of their own."""
@@ -122,9 +129,6 @@ class CandleWriter:
 
 def keep_good_candles(messages: Sequence[CandleMessage]) -> tuple[CandleRows, list[Refusal]]:
     """Return the newest revision of each good candle, and the places of the messages that break a rule."""
-    rows = newest_revisions(candle_rows(messages))
-    if all(_is_good(rows, place) for place in range(len(rows.markets))):
-        return rows, []
     refusals = [
         Refusal(index, reason)
         for index, message in enumerate(messages)
@@ -170,11 +174,11 @@ def write_candles(connection: Connection[TupleRow], batch: CandleBatch) -> None:
 
 
 def _any_stored(connection: Connection[TupleRow], rows: CandleRows) -> bool:
-    places = np.unique(rows.market)
+    slices = market_slices(rows)
+    markets = [rows.markets[place] for place, _, _ in slices]
     # Sorted by market, then time: a market's first and last rows are its earliest and latest.
-    first = rows.open_time[np.searchsorted(rows.market, places, side="left")]
-    last = rows.open_time[np.searchsorted(rows.market, places, side="right") - 1]
-    markets = [rows.markets[place] for place in places]
+    first = rows.open_time[[start for _, start, _ in slices]]
+    last = rows.open_time[[stop - 1 for _, _, stop in slices]]
     row = connection.execute(
         _ANY_STORED,
         {
@@ -196,16 +200,20 @@ def _copy(connection: Connection[TupleRow], statement: sql.Composed, binary: byt
         copy.write(binary)
 
 
-def _is_good(rows: CandleRows, place: int) -> bool:
-    market = rows.markets[place]
-    if _market_problem(market) is not None:
-        return False
-    chosen = rows.take(rows.market == place)
-    matrix = np.column_stack((chosen.open_time, *(getattr(chosen, name) for name in VALUE_COLUMNS)))
-    checked = check_candles(
-        matrix, exchange=market.exchange, symbol=market.symbol, timeframe=market.timeframe
-    )
-    return not checked.refused
+def _batch(rows: CandleRows) -> CandleBatch:
+    return CandleBatch(rows, encode_binary_copy(rows), months_of(rows.open_time))
+
+
+def _all_good(rows: CandleRows) -> bool:
+    """Tell whether every row, sorted and one an identity, keeps the rules."""
+    for place, start, stop in market_slices(rows):
+        market, chosen = rows.markets[place], rows.part(start, stop)
+        if _market_problem(market) is not None:
+            return False
+        matrix = np.column_stack((chosen.open_time, *(getattr(chosen, name) for name in VALUE_COLUMNS)))
+        if check_candles(matrix, **market._asdict()).refused:
+            return False
+    return True
 
 
 def _market_problem(market: Market) -> str | None:

@@ -174,17 +174,17 @@ class TopicSink(Generic[Batch]):
         give_up_at = self._clock() + timeout_s
         written = self.status.written
         ends: dict[int, int] = {}
-        while not self._partitions or any(
-            partition.next_offset < ends.setdefault(number, self._end(number))
-            for number, partition in self._partitions.items()
-        ):
+        while not ends or any(self._partitions[number].next_offset < end for number, end in ends.items()):
             if self._clock() > give_up_at:
                 raise TimeoutError(
                     f"{self.status.consumer} did not reach the end of {self.status.topic} "
                     f"in {timeout_s:.0f} s; stopped partitions: {self.status.stopped or 'none'}"
                 )
             self.step()
-            self._settle()
+            if not ends:
+                ends = {number: self._end(number) for number in self._partitions}
+            if all(self._partitions[number].fetched_to >= end for number, end in ends.items()):
+                self._settle()
         return self.status.written - written
 
     def step(self) -> None:
