@@ -79,7 +79,7 @@ class Replay:
         current = _open_candle(market, interval, now_ms)
         last_open = int(current.open_time[0]) if len(current) else -1
         from_ms = start_ms if start_ms is not None else 0
-        until_ms = now_ms if end_ms is None else min(end_ms, now_ms)
+        until_ms = now_ms if end_ms is None else end_ms
         rows = known.between(from_ms, until_ms + 1)
         shows_current = from_ms <= last_open <= until_ms
         if start_ms is not None:

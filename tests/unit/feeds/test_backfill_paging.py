@@ -73,7 +73,7 @@ def received(pages: Iterable[CandlePage]) -> list[int]:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    minutes=st.sets(st.integers(0, 120)),
+    missing=st.one_of(st.sets(st.integers(0, 120), max_size=12), st.sets(st.integers(0, 120), min_size=60)),
     habit=st.sampled_from(["first_from_start", "of_a_window", "newest_of_a_window", "with_overlap"]),
     page_limit=st.integers(2, 50),
     most=st.integers(2, 50),
@@ -82,8 +82,9 @@ def received(pages: Iterable[CandlePage]) -> list[int]:
     now_minute=st.integers(1, 125),
 )
 def test_pages_hold_every_closed_candle_of_the_range_exactly_once(
-    minutes, habit, page_limit, most, start, end, now_minute
+    missing, habit, page_limit, most, start, end, now_minute
 ):
+    minutes = set(range(121)) - missing
     exchange = FakeExchange(minutes, habit, page_limit=page_limit, most=most, now_minute=now_minute)
     end_ms = None if end is None else end * MINUTE
 
@@ -103,6 +104,11 @@ def test_year_of_minutes_like_history_is_complete_with_any_page_limit(page_limit
     minutes = [minute for minute in range(1500) if minute % 97 and not 400 <= minute < 800]
     exchange = FakeExchange(minutes, "of_a_window", page_limit=page_limit, now_minute=1500)
     assert received(backfill_pages(exchange, "BTC/USD", "1m", 0)) == minutes
+
+
+def test_exchange_that_gives_the_newest_of_a_window_loses_nothing():
+    exchange = FakeExchange(range(100), "newest_of_a_window", page_limit=30, most=7, now_minute=100)
+    assert received(backfill_pages(exchange, "BTC/USD", "1m", 0)) == list(range(100))
 
 
 def test_empty_window_in_the_middle_of_history_does_not_end_it():
