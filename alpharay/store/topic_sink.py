@@ -43,7 +43,7 @@ from alpharay.store.offsets import (
 
 Batch = TypeVar("Batch")
 
-BATCH_MESSAGES = 20_000
+BATCH_MESSAGES = 50_000
 POLL_S = 0.2
 LAYOUT_CHECK_S = 30.0
 STAND_BY_S = 15.0

@@ -1,0 +1,100 @@
+"""Read stored candles."""
+
+from __future__ import annotations
+
+import numpy as np
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from alpharay.market.candles import VALUE_COLUMNS, Candles, IntArray
+from alpharay.store.candle_rows import Market
+
+# One row of binary COPY output: its field count, then each field after its length, all big-endian.
+_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        *(
+            field
+            for name in ("open_time", *VALUE_COLUMNS)
+            for field in ((f"{name}_bytes", ">i4"), (name, ">i8" if name == "open_time" else ">f8"))
+        ),
+    ]
+)
+_HEADER_BYTES = 19
+_TRAILER_BYTES = 2
+
+
+def load_candles(
+    connection: Connection[TupleRow],
+    market: Market,
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+) -> Candles:
+    """Return a market's candles that open in `[start_ms, end_ms)`, oldest first; a bound of None is open."""
+    query = sql.SQL(
+        "COPY (SELECT open_time, open, high, low, close, volume FROM candles WHERE {} ORDER BY open_time) "
+        "TO STDOUT (FORMAT BINARY)"
+    ).format(_window(market, start_ms, end_ms))
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        stream = b"".join(bytes(block) for block in copy)
+    rows = np.frombuffer(stream[_HEADER_BYTES:-_TRAILER_BYTES], dtype=_ROW)
+    columns = (rows[name].astype(np.float64) for name in VALUE_COLUMNS)
+    return Candles(*market, rows["open_time"].astype(np.int64), *columns)
+
+
+def load_newest_candles(connection: Connection[TupleRow], market: Market, rows: int) -> Candles:
+    """Return the market's newest `rows` candles, oldest first; fewer where fewer are stored."""
+    oldest = connection.execute(
+        "SELECT min(open_time) FROM (SELECT open_time FROM candles WHERE exchange = %s AND symbol = %s "
+        "AND timeframe = %s ORDER BY open_time DESC LIMIT %s) AS newest",
+        (*market, rows),
+    ).fetchone()
+    if oldest is None or oldest[0] is None:
+        return load_candles(connection, market, start_ms=0, end_ms=0)
+    return load_candles(connection, market, start_ms=int(oldest[0]))
+
+
+def load_open_times(
+    connection: Connection[TupleRow], market: Market, *, start_ms: int, end_ms: int
+) -> IntArray:
+    """Return the open times (UTC, ms) stored in `[start_ms, end_ms)`, in order.
+
+    What gaps are looked for in.
+    """
+    rows = connection.execute(
+        sql.SQL("SELECT open_time FROM candles WHERE {} ORDER BY open_time").format(
+            _window(market, start_ms, end_ms)
+        )
+    ).fetchall()
+    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+
+def newest_open_time(connection: Connection[TupleRow], market: Market) -> int | None:
+    """Return the open time (UTC, ms) of the market's newest candle, or None when it has none."""
+    row = connection.execute(
+        "SELECT max(open_time) FROM candles WHERE exchange = %s AND symbol = %s AND timeframe = %s", market
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def stored_markets(connection: Connection[TupleRow]) -> list[tuple[Market, int, int, int]]:
+    """Return every market with its number of candles and its oldest and newest open time (UTC, ms)."""
+    rows = connection.execute(
+        "SELECT exchange, symbol, timeframe, count(*), min(open_time), max(open_time) FROM candles "
+        "GROUP BY exchange, symbol, timeframe ORDER BY exchange, symbol, timeframe"
+    ).fetchall()
+    return [(Market(*row[:3]), int(row[3]), int(row[4]), int(row[5])) for row in rows]
+
+
+def _window(market: Market, start_ms: int | None, end_ms: int | None) -> sql.Composed:
+    # COPY takes no parameters: the values are quoted into the statement.
+    conditions = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in market._asdict().items()
+    ]
+    if start_ms is not None:
+        conditions.append(sql.SQL("open_time >= {}").format(sql.Literal(start_ms)))
+    if end_ms is not None:
+        conditions.append(sql.SQL("open_time < {}").format(sql.Literal(end_ms)))
+    return sql.SQL(" AND ").join(conditions)

@@ -1,0 +1,106 @@
+"""PostgreSQL to Kafka: a message is stored in the transaction that causes it, and published afterwards.
+
+A crash between publishing and marking publishes again with the same message id, which consumers drop.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from alpharay.bus.codec import encode
+from alpharay.bus.producer import CORRELATION_ID, MessageProducer
+from alpharay.store.database import DatabasePool
+
+MESSAGE_ID = "message-id"
+BATCH_ROWS = 500
+# One publisher at a time keeps the order; any constant that is used for nothing else.
+OUTBOX_LOCK = 7_274_519_003
+
+_FORGET_PUBLISHED = """
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox
+    WHERE published_at IS NOT NULL AND published_at < now() - make_interval(days => %s)
+    LIMIT %s
+)
+"""
+
+_FORGET_CONSUMED = """
+DELETE FROM consumed_messages WHERE (consumer, message_id) IN (
+    SELECT consumer, message_id FROM consumed_messages
+    WHERE consumed_at < now() - make_interval(days => %s)
+    LIMIT %s
+)
+"""
+
+
+def add_to_outbox(
+    connection: Connection[TupleRow],
+    topic: str,
+    message: msgspec.Struct,
+    *,
+    message_id: str,
+    key: str,
+    correlation_id: str | None = None,
+) -> bool:
+    """Store a message for publication in the connection's transaction.
+
+    False when the id is stored already.
+    """
+    headers = {MESSAGE_ID: message_id, **({CORRELATION_ID: correlation_id} if correlation_id else {})}
+    added = connection.execute(
+        "INSERT INTO outbox (message_id, topic, key, value, headers) VALUES (%s, %s, %s, %s, %s::jsonb) "
+        "ON CONFLICT (message_id) DO NOTHING",
+        (message_id, topic, key, encode(message).decode(), msgspec.json.encode(headers).decode()),
+    )
+    return added.rowcount == 1
+
+
+def publish_outbox(pool: DatabasePool, producer: MessageProducer, *, limit: int = BATCH_ROWS) -> int:
+    """Publish the oldest waiting messages, at most `limit`, and return how many.
+
+    It is 0 while another publisher works. Raises PublishError when Kafka did not acknowledge them all: none
+    is marked then, so all are published again.
+    """
+    with pool.connection() as connection:
+        held = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (OUTBOX_LOCK,)).fetchone()
+        if held is None or not held[0]:
+            return 0
+        rows = connection.execute(
+            "SELECT id, topic, key, value, headers FROM outbox WHERE published_at IS NULL "
+            "ORDER BY id LIMIT %s",
+            (limit,),
+        ).fetchall()
+        if not rows:
+            return 0
+        for _, topic, key, value, headers in rows:
+            producer.publish_bytes(
+                topic,
+                value.encode(),
+                key=key,
+                correlation_id=headers.get(CORRELATION_ID),
+                headers=headers,
+            )
+        producer.flush()
+        connection.execute(
+            "UPDATE outbox SET published_at = now() WHERE id = ANY(%s)", ([row[0] for row in rows],)
+        )
+        return len(rows)
+
+
+def waiting_messages(connection: Connection[TupleRow]) -> int:
+    """Return how many messages wait for publication."""
+    row = connection.execute("SELECT count(*) FROM outbox WHERE published_at IS NULL").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def forget_old_messages(connection: Connection[TupleRow], *, days: int = 14, limit: int = 10_000) -> int:
+    """Delete published messages and consumed message ids older than `days`; return how many rows went.
+
+    Keep them longer than Kafka keeps its topics (7 days here): nothing older can be delivered again.
+    """
+    deleted = 0
+    for statement in (_FORGET_PUBLISHED, _FORGET_CONSUMED):
+        deleted += connection.execute(statement, (days, limit)).rowcount
+    return deleted
