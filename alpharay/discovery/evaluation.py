@@ -1,0 +1,101 @@
+"""Backtest batches of genomes on one data set: the function that an executor runs wherever it likes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from alpharay.backtest.costs import Costs
+from alpharay.backtest.population import Market, backtest_population, open_market
+from alpharay.backtest.stops import NO_STOPS, Stops
+from alpharay.market.candles import VALUE_COLUMNS, Candles, FloatArray
+from alpharay.strategies.strategy import Strategy
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Genomes of one strategy, (rows, parameters)."""
+
+    strategy: Strategy
+    genomes: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A batch's metrics, (rows, len(METRIC_NAMES)), and the seconds that the backtests took."""
+
+    metrics: FloatArray
+    seconds: float
+
+
+class Executor(Protocol):
+    """An ordered map with a number of workers: serial here, Ray actors in `ray_jobs.backtest_worker`.
+
+    It may keep `function` (which carries the candles) where its items run, as long as it gets the same
+    object.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many items run at the same time."""
+        ...
+
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterable[Result]:
+        """Return the results in the order of the items."""
+        ...
+
+
+class SerialExecutor:
+    """Runs everything here, one item after the other."""
+
+    workers = 1
+
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterable[Result]:
+        """Return the results in the order of the items."""
+        return map(function, items)
+
+
+class Evaluator:
+    """Backtests batches on `candles`, at given costs and stops.
+
+    It opens the market when it is first needed, wherever that is, and keeps its columns for later batches;
+    pickling leaves them behind. Not for several threads.
+    """
+
+    __slots__ = ("_market", "candles", "costs", "stops")
+
+    def __init__(self, candles: Candles, costs: Costs = Costs(), stops: Stops = NO_STOPS) -> None:
+        self.candles = read_only(candles)
+        self.costs = costs
+        self.stops = stops
+        self._market: Market | None = None
+
+    def __call__(self, batch: Batch) -> Evaluated:
+        """Return the metrics of every genome; the same genome gives the same bits in any batch."""
+        started = time.perf_counter()
+        if self._market is None:
+            self._market = open_market(self.candles)
+        result = backtest_population(batch.strategy, batch.genomes, self._market, self.costs, self.stops)
+        return Evaluated(result.metrics, time.perf_counter() - started)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel without the market."""
+        return Evaluator, (self.candles, self.costs, self.stops)
+
+
+def read_only(candles: Candles) -> Candles:
+    """Return the candles as views that nobody can write through.
+
+    Arrays from Ray's object store are read-only too, so that here and there the same compiled code runs.
+    """
+    columns = {}
+    for name in ("open_time", *VALUE_COLUMNS):
+        view = getattr(candles, name).view()
+        view.flags.writeable = False
+        columns[name] = view
+    return replace(candles, **columns)

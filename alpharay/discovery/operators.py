@@ -1,0 +1,78 @@
+"""The genetic operators, each a plain function over whole populations."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from alpharay.discovery.search_space import SearchSpace
+from alpharay.market.candles import FloatArray
+
+IndexArray = npt.NDArray[np.intp]
+
+CROSSOVER_INDEX = 15.0
+"""Index of the simulated binary crossover (Deb & Agrawal 1995): the larger, the closer children are."""
+
+MUTATION_SHARE = 0.1
+"""Standard deviation of a Gaussian mutation, as a share of the parameter's range."""
+
+
+def tournament(scores: FloatArray, rows: int, size: int, generator: np.random.Generator) -> IndexArray:
+    """Return the winners of `rows` tournaments: the best of `size` rows drawn with replacement."""
+    contestants = generator.integers(len(scores), size=(rows, size))
+    winners: IndexArray = contestants[np.arange(rows), np.argmax(scores[contestants], axis=1)]
+    return winners
+
+
+def elite(scores: FloatArray, rows: int) -> IndexArray:
+    """Return the places of the `rows` best scores, best first; of equal ones the earlier."""
+    return np.argsort(-scores, kind="stable")[:rows]
+
+
+def crossover(
+    space: SearchSpace, parents: FloatArray, probability: float, generator: np.random.Generator
+) -> FloatArray:
+    """Return two children for each pair of neighbouring rows, in the same order.
+
+    `parents` has an even number of rows. With `probability` a pair is crossed: each whole-number column is
+    swapped with chance 1/2 (uniform crossover), each real column mixed with chance 1/2 (simulated binary
+    crossover). The children may break order constraints.
+    """
+    first, second = parents[0::2], parents[1::2]
+    chosen = generator.random((len(first), 1)) < probability
+    chosen = chosen & (generator.random(first.shape) < 0.5)
+    spread = _spread(generator.random(first.shape))
+    middle, distance = (first + second) / 2.0, (second - first) / 2.0
+    # A spread of -1 swaps the two, which is the uniform crossover.
+    spread = np.where(space.integer, -1.0, spread)
+    children = np.empty_like(parents)
+    children[0::2] = np.where(chosen, middle - spread * distance, first)
+    children[1::2] = np.where(chosen, middle + spread * distance, second)
+    return children
+
+
+def _spread(uniform: FloatArray) -> FloatArray:
+    """Return how far two children are apart relative to their parents."""
+    exponent = 1.0 / (CROSSOVER_INDEX + 1.0)
+    spread: FloatArray = np.where(
+        uniform <= 0.5, (2.0 * uniform) ** exponent, (0.5 / (1.0 - uniform)) ** exponent
+    )
+    return spread
+
+
+def mutate(
+    space: SearchSpace, genomes: FloatArray, probability: float, generator: np.random.Generator
+) -> FloatArray:
+    """Return the genomes with each value changed with `probability`.
+
+    They may break bounds and order constraints. A real value takes a Gaussian step. A whole number takes,
+    with equal chance, a new value from its whole range or a Gaussian step of at least one: the first leaves a
+    hill, the second climbs it.
+    """
+    shape = genomes.shape
+    changed = generator.random(shape) < probability
+    steps = generator.standard_normal(shape) * (space.high - space.low) * MUTATION_SHARE
+    whole_steps = np.where(steps < 0.0, np.floor(steps), np.ceil(steps))
+    fresh = space.low + np.floor(generator.random(shape) * (space.high - space.low + 1.0))
+    whole = np.where(generator.random(shape) < 0.5, fresh, genomes + whole_steps)
+    return np.where(changed, np.where(space.integer, whole, genomes + steps), genomes)
