@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.registry import indicator
-from alpharay.indicators.smoothing import exponential, exponentials, mean_of_last
+from alpharay.indicators.registry import indicator, whole
+from alpharay.indicators.smoothing import (
+    exponential_average,
+    exponential_averages_of_rows,
+    exponential_differences,
+    mean_of_last,
+)
 from alpharay.indicators.windows import change, lagged, ratio, window_mean
 from alpharay.market.candles import FloatArray, IntArray
 
@@ -15,7 +20,7 @@ TILE = 256
 
 def rsi_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
     """Return `rsi` for each length, the same bits: shape (lengths, bars)."""
-    return _relative_strength(close, np.asarray(lengths, dtype=np.int64))
+    return _relative_strength(close, whole(lengths))
 
 
 @indicator(
@@ -96,37 +101,52 @@ def cmo(close: FloatArray, length: int) -> FloatArray:
     return 100.0 * ratio(window_mean(moves, length), window_mean(np.abs(moves), length), 0.0)
 
 
-@indicator(inputs=("close",), warm_up=lambda fast, slow: max(fast, slow) - 1, memory="recursive")
+def macd_matrix(close: FloatArray, fast: IntArray, slow: IntArray) -> FloatArray:
+    """Return `macd` for each pair, the same bits, every average computed once: shape (pairs, bars)."""
+    return exponential_differences(close, whole(fast), whole(slow))
+
+
+@indicator(
+    inputs=("close",),
+    warm_up=lambda fast, slow: max(fast, slow) - 1,
+    memory="recursive",
+    batch=lambda close, parameters: macd_matrix(close, *parameters.T),
+)
 def macd(close: FloatArray, fast: int, slow: int) -> FloatArray:
     """Return the MACD line: fast less slow exponential average (Appel; usual 12, 26).
 
     Both begin at their own first full window; TA-Lib begins the fast one later, so the first values differ.
     """
-    quick, calm = exponentials(close, np.array([fast, slow]))
-    return quick - calm
+    return macd_matrix(close, whole([fast]), whole([slow]))[0]
+
+
+def macd_signal_matrix(close: FloatArray, fast: IntArray, slow: IntArray, signal: IntArray) -> FloatArray:
+    """Return `macd_signal` for each triple, the same bits: shape (triples, bars)."""
+    return exponential_averages_of_rows(macd_matrix(close, fast, slow), whole(signal))
 
 
 @indicator(
     inputs=("close",),
     warm_up=lambda fast, slow, signal: max(fast, slow) + signal - 2,
     memory="recursive",
+    batch=lambda close, parameters: macd_signal_matrix(close, *parameters.T),
 )
 def macd_signal(close: FloatArray, fast: int, slow: int, signal: int) -> FloatArray:
     """Return the exponential average of the MACD line over `signal` bars (usual 12, 26, 9)."""
-    return exponential(macd(close, fast, slow), signal)
+    return macd_signal_matrix(close, whole([fast]), whole([slow]), whole([signal]))[0]
 
 
 @indicator(inputs=("close",), warm_up=lambda fast, slow: max(fast, slow) - 1, memory="recursive")
 def ppo(close: FloatArray, fast: int, slow: int) -> FloatArray:
     """Return the MACD line in percent of its slow average (percentage price oscillator); NaN if that is 0."""
-    quick, calm = exponentials(close, np.array([fast, slow]))
-    return 100.0 * ratio(quick - calm, calm, np.nan)
+    return 100.0 * ratio(macd(close, fast, slow), exponential_average(close, slow), np.nan)
 
 
 @indicator(inputs=("close",), warm_up=lambda length: 3 * (length - 1) + 1, memory="recursive")
 def trix(close: FloatArray, length: int) -> FloatArray:
     """Return the 1-bar change in percent of the triple exponential average (Hutson 1983); NaN after a 0."""
-    return roc(exponential(exponential(exponential(close, length), length), length), 1)
+    twice = exponential_average(exponential_average(close, length), length)
+    return roc(exponential_average(twice, length), 1)
 
 
 @indicator(inputs=("high", "low"), warm_up=lambda fast, slow: max(fast, slow) - 1)
@@ -163,10 +183,10 @@ def kst(
 @indicator(inputs=("high", "close"), warm_up=lambda length: length - 1, memory="recursive")
 def bull_power(high: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Elder's bull power: the high less the exponential average of closes (Elder 1993; usual 13)."""
-    return high - exponential(close, length)
+    return high - exponential_average(close, length)
 
 
 @indicator(inputs=("low", "close"), warm_up=lambda length: length - 1, memory="recursive")
 def bear_power(low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Elder's bear power: the low less the exponential average of closes (Elder 1993; usual 13)."""
-    return low - exponential(close, length)
+    return low - exponential_average(close, length)

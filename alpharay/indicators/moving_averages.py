@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.registry import indicator
-from alpharay.indicators.smoothing import exponential, exponentials, wilder_average, wilder_averages
+from alpharay.indicators.registry import indicator, whole
+from alpharay.indicators.smoothing import (
+    exponential_average,
+    exponential_averages,
+    wilder_average,
+    wilder_averages,
+)
 from alpharay.indicators.windows import (
     change,
     window_mean,
@@ -19,7 +24,7 @@ from alpharay.market.candles import FloatArray, IntArray
 
 def sma_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
     """Return `sma` for each length, the same bits: shape (lengths, bars)."""
-    return window_means(close, np.asarray(lengths, dtype=np.int64))
+    return window_means(close, whole(lengths))
 
 
 @indicator(
@@ -34,7 +39,7 @@ def sma(close: FloatArray, length: int) -> FloatArray:
 
 def ema_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
     """Return `ema` for each length, the same bits: shape (lengths, bars)."""
-    return exponentials(close, np.asarray(lengths, dtype=np.int64))
+    return exponential_averages(close, whole(lengths))
 
 
 @indicator(
@@ -45,14 +50,14 @@ def ema_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
 )
 def ema(close: FloatArray, length: int) -> FloatArray:
     """Return the exponential average, factor 2 / (length + 1), begun with the mean of `length` closes."""
-    return exponential(close, length)
+    return exponential_average(close, length)
 
 
 @indicator(
     inputs=("close",),
     warm_up=lambda length: length - 1,
     memory="recursive",
-    batch=lambda close, parameters: wilder_averages(close, parameters[:, 0].astype(np.int64)),
+    batch=lambda close, parameters: wilder_averages(close, whole(parameters[:, 0])),
 )
 def wilder(close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's smoothed average (also SMMA, RMA): factor 1 / length (Wilder 1978)."""
@@ -69,16 +74,16 @@ def wma(close: FloatArray, length: int) -> FloatArray:
 @indicator(inputs=("close",), warm_up=lambda length: 2 * (length - 1), memory="recursive")
 def dema(close: FloatArray, length: int) -> FloatArray:
     """Return the double exponential average `2 ema - ema(ema)` (Mulloy, January 1994)."""
-    once = exponential(close, length)
-    return 2.0 * once - exponential(once, length)
+    once = exponential_average(close, length)
+    return 2.0 * once - exponential_average(once, length)
 
 
 @indicator(inputs=("close",), warm_up=lambda length: 3 * (length - 1), memory="recursive")
 def tema(close: FloatArray, length: int) -> FloatArray:
     """Return the triple exponential average `3 ema - 3 ema(ema) + ema(ema(ema))` (Mulloy, February 1994)."""
-    once = exponential(close, length)
-    twice = exponential(once, length)
-    return 3.0 * once - 3.0 * twice + exponential(twice, length)
+    once = exponential_average(close, length)
+    twice = exponential_average(once, length)
+    return 3.0 * once - 3.0 * twice + exponential_average(twice, length)
 
 
 @indicator(inputs=("close", "volume"), warm_up=lambda length: length - 1)

@@ -12,7 +12,7 @@ from typing import Literal, ParamSpec
 import numpy as np
 import numpy.typing as npt
 
-from alpharay.market.candles import VALUE_COLUMNS, FloatArray
+from alpharay.market.candles import VALUE_COLUMNS, FloatArray, IntArray
 
 Memory = Literal["window", "recursive"]
 Arguments = ParamSpec("Arguments")
@@ -106,6 +106,11 @@ def indicator(
         return checked
 
     return register
+
+
+def whole(numbers: npt.ArrayLike) -> IntArray:
+    """Return whole numbers that came as floats, a column of a batch's parameters say, as integers."""
+    return np.asarray(numbers, dtype=np.int64)
 
 
 def _columns(name: str, columns: dict[str, npt.ArrayLike]) -> list[FloatArray]:

@@ -5,29 +5,46 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.registry import indicator
-from alpharay.indicators.smoothing import wilder_average
-from alpharay.indicators.volatility import atr
+from alpharay.indicators.registry import indicator, whole
+from alpharay.indicators.smoothing import wilder_average, wilder_averages
+from alpharay.indicators.volatility import true_range
 from alpharay.indicators.windows import ratio, window_highest
-from alpharay.market.candles import FloatArray
+from alpharay.market.candles import FloatArray, IntArray
 
 
-@indicator(inputs=("high", "low", "close"), warm_up=lambda length: length, memory="recursive")
+@indicator(
+    inputs=("high", "low", "close"),
+    warm_up=lambda length: length,
+    memory="recursive",
+    batch=lambda high, low, close, parameters: _share_of_range(
+        _directional_movement(high, low), true_range(high, low, close), whole(parameters[:, 0])
+    ),
+)
 def plus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's +DI: upward movement in percent of the average true range, or 0 (Wilder 1978).
 
-    Both averages begin with their first `length` values; TA-Lib begins one bar earlier, so its first values
-    differ.
+    Both averages begin with their first `length` values; TA-Lib's begin one bar earlier.
     """
-    upward = wilder_average(_directional_movement(high, low), length)
-    return 100.0 * ratio(upward, atr(high, low, close, length), 0.0)
+    return _share_of_range(_directional_movement(high, low), true_range(high, low, close), whole([length]))[0]
 
 
-@indicator(inputs=("high", "low", "close"), warm_up=lambda length: length, memory="recursive")
+@indicator(
+    inputs=("high", "low", "close"),
+    warm_up=lambda length: length,
+    memory="recursive",
+    batch=lambda high, low, close, parameters: _share_of_range(
+        _directional_movement(-low, -high), true_range(high, low, close), whole(parameters[:, 0])
+    ),
+)
 def minus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's -DI: downward movement in percent of the average true range, or 0 (Wilder 1978)."""
-    downward = wilder_average(_directional_movement(-low, -high), length)
-    return 100.0 * ratio(downward, atr(high, low, close, length), 0.0)
+    return _share_of_range(_directional_movement(-low, -high), true_range(high, low, close), whole([length]))[
+        0
+    ]
+
+
+def _share_of_range(movement: FloatArray, ranges: FloatArray, lengths: IntArray) -> FloatArray:
+    return 100.0 * ratio(wilder_averages(movement, lengths), wilder_averages(ranges, lengths), 0.0)
 
 
 @indicator(inputs=("high", "low"), warm_up=lambda length: 2 * length - 1, memory="recursive")
@@ -38,8 +55,7 @@ def adx(high: FloatArray, low: FloatArray, length: int) -> FloatArray:
     """
     upward = wilder_average(_directional_movement(high, low), length)
     downward = wilder_average(_directional_movement(-low, -high), length)
-    index = 100.0 * ratio(np.abs(upward - downward), upward + downward, 0.0)
-    return wilder_average(index, length)
+    return wilder_average(100.0 * ratio(np.abs(upward - downward), upward + downward, 0.0), length)
 
 
 @kernel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alpharay.indicators.registry import indicator
-from alpharay.indicators.smoothing import exponential, wilder_average, wilder_averages
+from alpharay.indicators.registry import indicator, whole
+from alpharay.indicators.smoothing import exponential_average, wilder_average, wilder_averages
 from alpharay.indicators.windows import lagged, ratio, window_deviation, window_mean
 from alpharay.market.candles import FloatArray
 
@@ -40,7 +40,7 @@ def true_range(high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArr
     warm_up=lambda length: length,
     memory="recursive",
     batch=lambda high, low, close, parameters: wilder_averages(
-        true_range(high, low, close), parameters[:, 0].astype(np.int64)
+        true_range(high, low, close), whole(parameters[:, 0])
     ),
 )
 def atr(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
@@ -64,5 +64,5 @@ def mass_index(high: FloatArray, low: FloatArray, smoothing: int, length: int) -
 
     A market that has had no range counts as unchanged: 1 a bar.
     """
-    once = exponential(high - low, smoothing)
-    return length * window_mean(ratio(once, exponential(once, smoothing), 1.0), length)
+    once = exponential_average(high - low, smoothing)
+    return length * window_mean(ratio(once, exponential_average(once, smoothing), 1.0), length)

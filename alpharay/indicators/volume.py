@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.registry import indicator
-from alpharay.indicators.smoothing import exponential, exponentials
+from alpharay.indicators.registry import indicator, whole
+from alpharay.indicators.smoothing import exponential_average, exponential_differences
 from alpharay.indicators.windows import (
     change,
     direction,
@@ -75,8 +75,7 @@ def chaikin_oscillator(
     TA-Lib begins both averages with the first value instead of a mean.
     """
     line = accumulation_distribution(high, low, close, volume)
-    quick, calm = exponentials(line, np.array([fast, slow]))
-    return quick - calm
+    return exponential_differences(line, whole([fast]), whole([slow]))[0]
 
 
 @indicator(inputs=("close", "volume"), warm_up=lambda: 0, memory="recursive")
@@ -92,7 +91,7 @@ def vpt(close: FloatArray, volume: FloatArray) -> FloatArray:
 @indicator(inputs=("close", "volume"), warm_up=lambda length: length, memory="recursive")
 def force_index(close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
     """Return the exponential average of the close's change times volume (Elder 1993; usual 13)."""
-    return exponential(change(close) * volume, length)
+    return exponential_average(change(close) * volume, length)
 
 
 @indicator(
@@ -107,8 +106,7 @@ def klinger(
     the last change of high + low + close, 0 before the first. Without any range there is no force.
     """
     force = _volume_force(direction((high + low + close) / 3.0), high - low, volume)
-    quick, calm = exponentials(force, np.array([fast, slow]))
-    return quick - calm
+    return exponential_differences(force, whole([fast]), whole([slow]))[0]
 
 
 def _money_flow(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray) -> FloatArray:

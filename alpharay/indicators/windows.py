@@ -221,8 +221,7 @@ def window_volume_weighted_mean(prices: FloatArray, volumes: FloatArray, length:
 def lagged(values: FloatArray, bars: int) -> FloatArray:
     """Return at each bar the value `bars` earlier; NaN where there is none."""
     out = np.full_like(values, np.nan)
-    if bars < len(values):
-        out[bars:] = values[: len(values) - bars]
+    out[bars:] = values[: max(len(values) - bars, 0)]
     return out
 
 
@@ -241,9 +240,13 @@ def direction(means: FloatArray) -> FloatArray:
     return np.where(np.abs(move) <= 1e-15 * np.abs(means), 0.0, np.sign(move))
 
 
-@kernel
 def ratio(numerator: FloatArray, denominator: FloatArray, when_zero: float) -> FloatArray:
     """Return numerator / denominator, and `when_zero` where the denominator is 0; NaN in either stays NaN."""
+    return _ratio(numerator.ravel(), denominator.ravel(), when_zero).reshape(numerator.shape)
+
+
+@kernel
+def _ratio(numerator: FloatArray, denominator: FloatArray, when_zero: float) -> FloatArray:
     out = np.empty_like(numerator)
     for i in range(numerator.shape[0]):
         if denominator[i] == 0.0:

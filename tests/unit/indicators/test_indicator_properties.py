@@ -22,7 +22,7 @@ from indicator_cases import (
 
 from alpharay.indicators import INDICATORS
 
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=8, deadline=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
