@@ -1,0 +1,137 @@
+"""What was found, in sample beside out of sample, with buy-and-hold to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from alpharay.backtest.metrics import Metrics, metrics_json
+from alpharay.discovery.search import Champion, DiscoveryReport
+
+SHOWN_METRICS = ("total_return", "sharpe", "max_drawdown", "trades")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One champion and the search that it came from."""
+
+    report: DiscoveryReport
+    champion: Champion
+
+
+def leaderboard(reports: Sequence[DiscoveryReport], *, a_strategy: int | None = None) -> list[Entry]:
+    """Return the champions of all searches by their score in sample, at most `a_strategy` of each search.
+
+    Never by what they did out of sample: whoever picks by it has looked at it, and it is in sample from then
+    on.
+    """
+    entries = [
+        Entry(report, champion) for report in reports for champion in report.champions[: a_strategy or None]
+    ]
+    return sorted(entries, key=lambda entry: -entry.champion.score)
+
+
+def leaderboard_table(reports: Sequence[DiscoveryReport], *, a_strategy: int | None = None) -> Group:
+    """Return the leaderboard for a terminal, with what has to be known to read it; `reports` is not empty."""
+    first = reports[0]
+    candles = first.parts.candles
+    title = f"{candles.symbol} {candles.timeframe}: in sample (in) and out of sample (out)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("strategy", no_wrap=True)
+    table.add_column("parameters", min_width=24)
+    table.add_column(first.settings.objective, justify="right")
+    for part in ("in", "out"):
+        for name in ("return", "Sharpe", "drawdown", "trades"):
+            style = "bold" if part == "out" else ""
+            table.add_column(f"{part}\n{name}", justify="right", style=style)
+    for entry in leaderboard(reports, a_strategy=a_strategy):
+        champion = entry.champion
+        table.add_row(
+            entry.report.strategy.name,
+            " ".join(f"{name}={value:g}" for name, value in champion.parameters.items()),
+            f"{champion.score:.3f}",
+            *_cells(champion.in_sample),
+            *_cells(champion.out_of_sample),
+        )
+    table.add_section()
+    table.add_row(
+        "buy and hold", "", "", *_cells(first.hold_in_sample), *_cells(first.hold_out_of_sample), style="dim"
+    )
+    return Group(table, Text("\n".join(reading_notes(reports)), style="dim"))
+
+
+def reading_notes(reports: Sequence[DiscoveryReport]) -> list[str]:
+    """Return the sentences that say what the numbers are worth."""
+    first = reports[0]
+    evaluations = sum(report.evaluations for report in reports)
+    test = first.parts.test
+    costs = f"fee {first.costs.fee:.4%} and slippage {first.costs.slippage:.4%}, each side"
+    picked = (
+        f"After costs ({costs}). Ordered by {first.settings.objective} in sample, picked from "
+        f"{evaluations:,} backtests: in-sample figures are the best of many tries and flatter."
+    )
+    unseen = (
+        f"Out of sample: the last {len(test):,} of {len(first.parts.candles):,} candles, unseen by any "
+        "search. One window is one sample: a good figure can be luck, and choosing by it is searching too."
+    )
+    untested = "There is no out-of-sample part (train fraction 1): nothing here says how it would go on."
+    notes = [picked, unseen if len(test) else untested]
+    empty = [report.strategy.name for report in reports if not report.champions]
+    if empty:
+        notes.append(f"Never traded with a finite score, whatever the parameters: {', '.join(empty)}.")
+    interrupted = sorted({report.stop_reason for report in reports} & {"interrupted", "time_budget"})
+    if interrupted:
+        why = " and ".join(
+            {"interrupted": "Ctrl-C", "time_budget": "the time budget"}[item] for item in interrupted
+        )
+        notes.append(f"Ended early by {why}: this is the best of the generations that were done until then.")
+    return notes
+
+
+def report_json(report: DiscoveryReport) -> dict[str, object]:
+    """Return one search's result as JSON values."""
+    return {
+        "strategy_name": report.strategy.name,
+        "symbol": report.parts.candles.symbol,
+        "timeframe": report.parts.candles.timeframe,
+        "objective": report.settings.objective,
+        "seed": report.settings.seed,
+        "stop_reason": report.stop_reason,
+        "generations": len(report.log),
+        "evaluations": report.evaluations,
+        "elapsed_s": report.elapsed_s,
+        "train_end_time": report.parts.train_end_time,
+        "buy_and_hold": {
+            "in_sample": metrics_json(report.hold_in_sample),
+            "out_of_sample": None
+            if report.hold_out_of_sample is None
+            else metrics_json(report.hold_out_of_sample),
+        },
+        "champions": [
+            {
+                "parameters": champion.parameters,
+                "score": champion.score,
+                "in_sample": metrics_json(champion.in_sample),
+                "out_of_sample": None
+                if champion.out_of_sample is None
+                else metrics_json(champion.out_of_sample),
+            }
+            for champion in report.champions
+        ],
+    }
+
+
+def _cells(metrics: Metrics | None) -> tuple[str, ...]:
+    if metrics is None:
+        return ("-",) * len(SHOWN_METRICS)
+    return (
+        f"{metrics.total_return:+.1%}",
+        f"{metrics.sharpe:.2f}",
+        f"{metrics.max_drawdown:.1%}",
+        f"{metrics.trades:.0f}",
+    )
