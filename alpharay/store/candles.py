@@ -78,6 +78,14 @@ def newest_open_time(connection: Connection[TupleRow], market: Market) -> int | 
     return None if row is None or row[0] is None else int(row[0])
 
 
+def count_candles(connection: Connection[TupleRow], market: Market) -> int:
+    """Return how many candles of a market are stored."""
+    row = connection.execute(
+        "SELECT count(*) FROM candles WHERE exchange = %s AND symbol = %s AND timeframe = %s", market
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def stored_markets(connection: Connection[TupleRow]) -> list[tuple[Market, int, int, int]]:
     """Return every market with its number of candles and its oldest and newest open time (UTC, ms)."""
     rows = connection.execute(

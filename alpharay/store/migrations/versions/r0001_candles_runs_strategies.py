@@ -54,20 +54,22 @@ CREATE TABLE absent_candles (
 )
 """
 
-# What each ingestion actor last did; its age is the actor's liveness.
-INGESTION_PROGRESS = """
-CREATE TABLE ingestion_progress (
-    exchange         text COLLATE "C" NOT NULL,
-    symbol           text COLLATE "C" NOT NULL,
-    timeframe        text COLLATE "C" NOT NULL,
-    ingestor         text             NOT NULL,
-    start_time       bigint           NOT NULL,
-    published_until  bigint           NOT NULL,
-    published_rows   bigint           NOT NULL DEFAULT 0,
-    refused_rows     bigint           NOT NULL DEFAULT 0,
-    complete_until   bigint,
-    error            text,
-    heartbeat_at     timestamptz      NOT NULL DEFAULT now(),
+# The markets to ingest, and how far each has come; the heartbeat's age is the ingestion's liveness.
+INGESTED_MARKETS = """
+CREATE TABLE ingested_markets (
+    exchange       text COLLATE "C" NOT NULL,
+    symbol         text COLLATE "C" NOT NULL,
+    timeframe      text COLLATE "C" NOT NULL,
+    start_time     bigint           NOT NULL,
+    enabled        boolean          NOT NULL DEFAULT true,
+    ingestor       text,
+    complete_until bigint,
+    asked_until    bigint,
+    published_rows bigint           NOT NULL DEFAULT 0,
+    refused_rows   bigint           NOT NULL DEFAULT 0,
+    error          text,
+    wanted_at      timestamptz      NOT NULL DEFAULT now(),
+    heartbeat_at   timestamptz,
     PRIMARY KEY (exchange, symbol, timeframe)
 )
 """
@@ -170,7 +172,7 @@ def upgrade() -> None:
         CANDLES,
         CONSUMER_OFFSETS,
         ABSENT_CANDLES,
-        INGESTION_PROGRESS,
+        INGESTED_MARKETS,
         DISCOVERY_RUNS,
         DISCOVERY_RUNS_OPEN,
         STRATEGIES,

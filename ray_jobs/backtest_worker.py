@@ -1,0 +1,179 @@
+"""Ray actors that backtest batches of genomes, as an ordered map for `alpharay.discovery`."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+import ray
+import structlog
+
+from alpharay.settings import Settings
+from ray_jobs.detached_actor import NAMESPACE
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+START_TIMEOUT_S = 60.0
+"""How long the first worker may take to start; those that are not there by then are not waited for."""
+
+LATE_WORKERS_S = 15.0
+"""How long the other workers may take after the first."""
+
+BATCH_TIMEOUT_S = 600.0
+"""A batch that takes longer than this is given up, and the search with it."""
+
+CALLS_A_WORKER = 2
+"""One batch runs and one waits in the worker's mailbox, so that it is never idle between them."""
+
+MAX_RESTARTS = 20
+BATCH_RETRIES = 3
+"""A batch whose worker dies is sent again to the restarted one.
+
+A batch that kills each one it meets ends the search.
+"""
+
+LAPTOP_NICENESS = 10
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+log = structlog.get_logger(__name__)
+
+
+class WorkersMissingError(RuntimeError):
+    """Ray has no free processor for a single worker."""
+
+
+@ray.remote(num_cpus=1, max_restarts=MAX_RESTARTS, max_task_retries=BATCH_RETRIES)
+class BacktestWorker:
+    """Runs batches one after the other and keeps what it needs for them.
+
+    The candles and their indicator columns.
+    """
+
+    def __init__(self, name: str, niceness: int) -> None:
+        self._name = name
+        self._key = ""
+        self._function: Callable[[Any], Any] | None = None
+        if niceness:
+            os.nice(niceness)
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def process_id(self) -> int:
+        """Return the worker's process id: it has started."""
+        return os.getpid()
+
+    def run(self, key: str, function: list[Any], item: Any) -> Any:
+        """Return `function` of `item`.
+
+        The function behind the reference is fetched when `key` is new here.
+        """
+        if self._function is None or key != self._key:
+            # Within a list, so that Ray does not fetch it anew for every call: its columns would be lost.
+            self._function, self._key = cast("Callable[[Any], Any]", ray.get(function[0])), key
+        return self._function(item)
+
+
+class RayExecutor(AbstractContextManager["RayExecutor"]):
+    """A pool of `BacktestWorker`s on a joined Ray cluster; use it in a `with`, which ends them.
+
+    A function is put into Ray's object store once, where all workers of a machine share its arrays, however
+    often it is mapped. Raises WorkersMissingError when no worker could start; fewer than asked for are used
+    as they are.
+    """
+
+    def __init__(self, workers: int, *, niceness: int = 0) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, was {workers}")
+        run = uuid.uuid4().hex[:6]
+        names = [f"backtest-worker-{run}-{index + 1}" for index in range(workers)]
+        # Named for the dashboard. They end with this driver: what they know is in the store or on its way
+        # there.
+        actors = [
+            BacktestWorker.options(
+                name=name, namespace=NAMESPACE, runtime_env={"env_vars": ONE_THREAD}
+            ).remote(name, niceness)
+            for name in names
+        ]
+        self._actors = _started(actors)
+        self._function: Callable[[Any], Any] | None = None
+        self._reference: ray.ObjectRef[Any] | None = None
+        self._key = ""
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+        return len(self._actors)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The workers' process ids."""
+        return list(ray.get([actor.process_id.remote() for actor in self._actors], timeout=START_TIMEOUT_S))
+
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Sequence[Result]:
+        """Return the results in the order of the items; an error of the function is raised here."""
+        if function is not self._function:
+            self._function, self._reference, self._key = function, ray.put(function), uuid.uuid4().hex
+        waiting = deque(enumerate(items))
+        results: list[Any] = [None] * len(waiting)
+        free = deque(actor for _ in range(CALLS_A_WORKER) for actor in self._actors)
+        running: dict[Any, tuple[int, Any]] = {}
+        while waiting or running:
+            while waiting and free:
+                place, item = waiting.popleft()
+                actor = free.popleft()
+                running[actor.run.remote(self._key, [self._reference], item)] = (place, actor)
+            done, _ = ray.wait(list(running), num_returns=1, timeout=BATCH_TIMEOUT_S)
+            if not done:
+                raise TimeoutError(
+                    f"no batch of {len(running)} ended in {BATCH_TIMEOUT_S:.0f} s: see the workers in Ray's dashboard"
+                )
+            place, actor = running.pop(done[0])
+            results[place] = ray.get(done[0])
+            free.append(actor)
+        return results
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for actor in self._actors:
+            ray.kill(actor, no_restart=True)
+
+
+def open_workers(workers: int | None, settings: Settings) -> RayExecutor:
+    """Join the Ray cluster of the settings, unless this process has, and start `workers` (None: what suits
+    it).
+
+    On one machine that is its cores less one, and niced, so that serving comes first; on many all processors.
+    """
+    if not ray.is_initialized():
+        ray.init(address=settings.ray_address or "auto", namespace=NAMESPACE, log_to_driver=False)
+    alone = sum(node["Alive"] for node in ray.nodes()) == 1
+    if workers is None:
+        workers = max((os.cpu_count() or 2) - 1, 1) if alone else int(ray.cluster_resources().get("CPU", 1))
+    return RayExecutor(workers, niceness=LAPTOP_NICENESS if alone else 0)
+
+
+def _started(actors: list[Any]) -> list[Any]:
+    calls = [actor.process_id.remote() for actor in actors]
+    ray.wait(calls, num_returns=1, timeout=START_TIMEOUT_S)
+    ready, late = ray.wait(calls, num_returns=len(calls), timeout=LATE_WORKERS_S)
+    for call, actor in zip(calls, actors, strict=True):
+        if call in late:
+            ray.kill(actor, no_restart=True)
+    if not ready:
+        free = ray.available_resources().get("CPU", 0.0)
+        raise WorkersMissingError(
+            f"none of {len(actors)} backtest workers started in {START_TIMEOUT_S:.0f} s; Ray has {free:g} processors "
+            "free: end other jobs, or use --workers 0 to search in this process"
+        )
+    ray.get(ready, timeout=START_TIMEOUT_S)
+    if late:
+        log.warning("discovery.fewer_workers", asked=len(actors), started=len(ready))
+    return [actor for call, actor in zip(calls, actors, strict=True) if call in ready]
