@@ -22,7 +22,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ALPHARAY_", extra="ignore", frozen=True)
 
-    database_url: SecretStr | None = Field(default=None, description="PostgreSQL: postgresql://user:password@host:port/name")
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL: postgresql://user:password@host:port/name"
+    )
     kafka_bootstrap_servers: str | None = Field(default=None, description="Kafka brokers: host:port[,host:port]")
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey: redis://:password@host:port/0")
     ray_address: str | None = Field(default=None, description="Ray cluster: host:port of the head, or ray://host:port")
@@ -30,6 +32,12 @@ class Settings(BaseSettings):
     serve_url: str | None = Field(default=None, description="Ray Serve's HTTP address: http://host:port")
     exchange_url: str | None = Field(default=None, description="the simulated exchange: http://host:port")
     default_quote: str = Field(default="USD", description="the quote currency of a bare symbol such as SOL")
+    signal_max_age_timeframes: float = Field(
+        default=5.0, gt=0, description="the oldest data that a signal may rest on, in time frames of its candles"
+    )
+    signal_max_price_deviation: float = Field(
+        default=0.5, gt=0, description="how far a client's price may be from the last close, as a fraction of it"
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     def require(self, name: str) -> str:
@@ -60,4 +68,5 @@ def state_folder(start: Path | None = None) -> Path:
 def settings() -> Settings:
     """Return the process's settings, read once."""
     endpoints = state_folder() / ENDPOINTS_FILE
-    return Settings(_env_file=endpoints if endpoints.is_file() else None)
+    # pydantic-settings takes the file at construction; its own signature does not say so to a type checker.
+    return Settings(_env_file=endpoints if endpoints.is_file() else None)  # type: ignore[call-arg]

@@ -2,9 +2,9 @@
 
     python -m benchmarks.backtest --candles BTC-USD_1m.parquet --bars 100000 --json
 
-Work: SMA crossover (496 parameter sets: windows 5, 11 … 191) and Wilder RSI (512 sets) on the file's first bars; decided
-on the close, filled at the next open. AlphaRay computes its indicators within the time and all its metrics; vectorbt gets
-the indicators ready-made and computes equity, maximum drawdown and Sharpe. Costs are given as slippage alone, because
+Work: SMA crossover (496 parameter sets: windows 5, 11 … 191) and Wilder RSI (512 sets) on the file's first bars;
+decided on the close, filled at the next open. AlphaRay computes its indicators within the time and all its metrics;
+vectorbt gets the indicators ready-made and computes equity, maximum drawdown and Sharpe. Costs are given as slippage alone, because
 vectorbt charges a fee on top of the stake where we take it out of it. One thread each, in turns.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-import alpharay.indicators
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.metrics import metrics_table
 from alpharay.backtest.population import backtest_population, open_market
@@ -77,7 +75,13 @@ def sma_work() -> Work:
     )
     picks = np.array(pairs, dtype=np.int64)
     return Work(
-        "sma", strategy, windows[picks].astype(float), "sma", windows.astype(float), picks, np.zeros((len(pairs), 2))
+        "sma",
+        strategy,
+        windows[picks].astype(float),
+        "sma",
+        windows.astype(float),
+        picks,
+        np.zeros((len(pairs), 2)),
     )
 
 
@@ -88,7 +92,11 @@ def rsi_work() -> Work:
     strategy = Strategy(
         "RSI",
         "Enter when the RSI is oversold, leave when it is overbought.",
-        (Integer("length", 2, 100, default=14), Real("low", 0.0, 50.0, default=30.0), Real("high", 50.0, 100.0, default=70.0)),
+        (
+            Integer("length", 2, 100, default=14),
+            Real("low", 0.0, 50.0, default=30.0),
+            Real("high", 50.0, 100.0, default=70.0),
+        ),
         enter=rsi < P.low,
         exit=rsi > P.high,
     )  # fmt: skip
@@ -97,7 +105,7 @@ def rsi_work() -> Work:
     return Work("rsi", strategy, genomes, "rsi", lengths.astype(float), picks, genomes[:, 1:].copy())
 
 
-def time_alpharay(work: Work, candles: Candles, tables: PriceTables) -> tuple[float, FloatArray]:
+def time_alpharay(work: Work, candles: Candles) -> tuple[float, FloatArray]:
     """Return seconds for the whole population from bare price tables, indicators included, and the outcome."""
     market = open_market(candles)
     start = time.perf_counter()
@@ -118,7 +126,9 @@ def time_plain(work: Work, candles: Candles, tables: PriceTables) -> tuple[float
     return time.perf_counter() - start, outcome
 
 
-def time_vectorbt(work: Work, candles: Candles, columns: FloatArray, sets: slice, chunk: int) -> tuple[float, FloatArray]:
+def time_vectorbt(
+    work: Work, candles: Candles, columns: FloatArray, sets: slice, chunk: int
+) -> tuple[float, FloatArray]:
     """Return seconds for `sets` in chunks of `chunk` columns, and (final equity, drawdown, Sharpe a bar, trades)."""
     import pandas as pd
     import vectorbt
@@ -176,7 +186,13 @@ def vectorbt_process(work: Work, candles: Candles, chunks: tuple[int, ...], roun
     whole_seconds, results = time_vectorbt(work, candles, columns, slice(0, len(work.picks)), best)
     whole = whole_seconds / len(work.picks) / len(candles) * 1e9
     nanoseconds[best] = min(nanoseconds[best], whole)
-    np.savez(out, results=results, chunks=list(nanoseconds), nanoseconds=list(nanoseconds.values()), memory=peak_memory_mb())
+    np.savez(
+        out,
+        results=results,
+        chunks=list(nanoseconds),
+        nanoseconds=list(nanoseconds.values()),
+        memory=peak_memory_mb(),
+    )
 
 
 def relative_difference(ours: FloatArray, theirs: FloatArray) -> float:
@@ -196,6 +212,46 @@ def load(path: str | None, bars: int) -> Candles:
     return candles.slice(0, min(bars, len(candles)))
 
 
+def compare_with_plain(
+    work: Work, candles: Candles, tables: PriceTables, rounds: int
+) -> tuple[list[float], list[float], FloatArray, float]:
+    """Return our and the plain scan's seconds by round, our outcome, and the largest difference between the two."""
+    time_plain(work, candles, tables)
+    ours, plain = [], []
+    for _ in range(rounds):
+        seconds, outcome = time_alpharay(work, candles)
+        ours.append(seconds)
+        seconds, expected = time_plain(work, candles, tables)
+        plain.append(seconds)
+    for field in ("drawdown_bars", "trades", "wins", "exposure_bars", "sides_traded"):
+        if not np.array_equal(outcome[:, OUT[field]], expected[:, OUT[field]]):
+            raise SystemExit(f"{work.name}: {field} differs from the plain scan: the results are not equal")
+    return ours, plain, outcome, relative_difference(outcome, expected)
+
+
+def compare_with_vectorbt(
+    work: Work, options: argparse.Namespace, outcome: FloatArray, bars: int
+) -> tuple[dict[int, float], float, float]:
+    """Return vectorbt's ns per bar and backtest by chunk size, its peak memory in MB, and the largest difference."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "vectorbt.npz"
+        command = [sys.executable, "-m", "benchmarks.backtest", "--vectorbt-work", work.name, "--out", str(out)]
+        command += ["--bars", str(options.bars), "--rounds", str(options.rounds)]
+        command += ["--candles", options.candles] if options.candles else []
+        subprocess.run(command, check=True, timeout=1_800)
+        with np.load(out) as peer:
+            chunks = dict(zip(peer["chunks"].tolist(), peer["nanoseconds"].tolist(), strict=True))
+            results, memory = peer["results"], float(peer["memory"])
+    if not np.array_equal(outcome[:, OUT["trades"]], results[:, 3]):
+        raise SystemExit(f"{work.name}: the number of trades differs from vectorbt's: the results are not equal")
+    pairs = (
+        (outcome[:, OUT["final_equity"]], results[:, 0]),
+        (outcome[:, OUT["max_drawdown"]], results[:, 1]),
+        (sharpe_a_year(outcome, bars), results[:, 2]),
+    )
+    return chunks, memory, max(relative_difference(ours, theirs) for ours, theirs in pairs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candles", help="parquet or CSV of candles; without it the S&P 500 sample (5,031 days)")
@@ -213,66 +269,50 @@ def main() -> None:
         return
 
     tables = price_tables(candles)
-    bars = len(candles)
     rows: list[dict[str, object]] = []
     figures: dict[str, object] = {}
-    ratios_vectorbt, ratios_plain, differences = [], [], []
-    vectorbt_memory, by_chunk = 0.0, {}
-    # Our memory is read before the reports of the peers are loaded.
+    to_vectorbt, to_plain, differences, vectorbt_memory = [], [], [], [0.0]
     for work in works.values():
-        time_alpharay(work, candles, tables)
+        time_alpharay(work, candles)
     own_memory = peak_memory_mb()
     for name, work in works.items():
-        per = 1e9 / len(work.genomes) / bars
-        time_plain(work, candles, tables)
-        ours, plain = [], []
-        for _ in range(options.rounds):
-            seconds, outcome = time_alpharay(work, candles, tables)
-            ours.append(seconds * per)
-            seconds, expected = time_plain(work, candles, tables)
-            plain.append(seconds * per)
-        exact = ("drawdown_bars", "trades", "wins", "exposure_bars", "sides_traded")
-        for field in exact:
-            if not np.array_equal(outcome[:, OUT[field]], expected[:, OUT[field]]):
-                raise SystemExit(f"{name}: {field} differs from the plain scan: the results are not equal")
-        differences.append(relative_difference(outcome, expected))
-        figures[f"{name}_ns_per_bar_backtest"] = median(ours)
-        rows.append({"work": name, "engine": "AlphaRay, all metrics", "sets": len(work.genomes), "ns_per_bar_backtest": median(ours), "ratio": 1.0})  # fmt: skip
-        rows.append({"work": name, "engine": "plain Numba scan, same metrics", "sets": len(work.genomes), "ns_per_bar_backtest": median(plain), "ratio": median(plain) / median(ours)})  # fmt: skip
-        ratios_plain.append(median(plain) / median(ours))
-        if options.no_vectorbt:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "vectorbt.npz"
-            command = [sys.executable, "-m", "benchmarks.backtest", "--vectorbt-work", name, "--out", str(out)]
-            command += ["--bars", str(options.bars), "--rounds", str(options.rounds)]
-            command += ["--candles", options.candles] if options.candles else []
-            subprocess.run(command, check=True, timeout=1_800)
-            with np.load(out) as peer:
-                chunks = dict(zip(peer["chunks"].tolist(), peer["nanoseconds"].tolist(), strict=True))
-                results = peer["results"]
-                vectorbt_memory = max(vectorbt_memory, float(peer["memory"]))
-        # A second sample of ours on the other side of the peer's, so that a busy spell does not favour one.
-        after = [time_alpharay(work, candles, tables)[0] * per for _ in range(options.rounds)]
-        figures[f"{name}_ns_per_bar_backtest"] = median(ours + after)
-        rows[-2]["ns_per_bar_backtest"] = median(ours + after)
-        if not np.array_equal(outcome[:, OUT["trades"]], results[:, 3]):
-            raise SystemExit(f"{name}: the number of trades differs from vectorbt's: the results are not equal")
-        differences.append(relative_difference(outcome[:, OUT["final_equity"]], results[:, 0]))
-        differences.append(relative_difference(outcome[:, OUT["max_drawdown"]], results[:, 1]))
-        differences.append(relative_difference(sharpe_a_year(outcome, bars), results[:, 2]))
-        for chunk, nanoseconds in chunks.items():
-            rows.append({"work": name, "engine": f"vectorbt, {chunk} columns a call", "sets": len(work.genomes), "ns_per_bar_backtest": nanoseconds, "ratio": nanoseconds / median(ours + after)})  # fmt: skip
-        by_chunk[name] = chunks
-        ratios_vectorbt.append(min(chunks.values()) / median(ours + after))
+        to_nanoseconds = 1e9 / len(work.genomes) / len(candles)
+        ours, plain, outcome, difference = compare_with_plain(work, candles, tables, options.rounds)
+        differences.append(difference)
+        chunks: dict[int, float] = {}
+        if not options.no_vectorbt:
+            chunks, memory, difference = compare_with_vectorbt(work, options, outcome, len(candles))
+            differences.append(difference)
+            vectorbt_memory.append(memory)
+            # Samples of ours on the other side of the peer's too, so that a busy spell favours no one.
+            ours += [time_alpharay(work, candles)[0] for _ in range(options.rounds)]
+        own = median(ours) * to_nanoseconds
+        engines = {
+            "AlphaRay, all metrics": own,
+            "plain Numba scan, same metrics": median(plain) * to_nanoseconds,
+            **{f"vectorbt, {chunk} columns a call": nanoseconds for chunk, nanoseconds in chunks.items()},
+        }
+        rows += [
+            {
+                "work": name,
+                "engine": engine,
+                "sets": len(work.genomes),
+                "ns_per_bar_backtest": value,
+                "ratio": value / own,
+            }
+            for engine, value in engines.items()
+        ]
+        figures[f"{name}_ns_per_bar_backtest"] = own
+        to_plain.append(median(plain) * to_nanoseconds / own)
+        to_vectorbt += [min(chunks.values()) / own] if chunks else []
     result: dict[str, object] = {
-        **({"ratio_to_vectorbt": min(ratios_vectorbt)} if ratios_vectorbt else {}),
-        "ratio_to_plain_scan": min(ratios_plain),
+        **({"ratio_to_vectorbt": min(to_vectorbt)} if to_vectorbt else {}),
+        "ratio_to_plain_scan": min(to_plain),
         **figures,
         "max_relative_difference": max(differences),
         "memory_mb": own_memory,
-        **({"vectorbt_memory_mb": vectorbt_memory} if ratios_vectorbt else {}),
-        "bars": bars,
+        **({"vectorbt_memory_mb": max(vectorbt_memory)} if to_vectorbt else {}),
+        "bars": len(candles),
         "versions": versions("numba", "numpy", *([] if options.no_vectorbt else ["vectorbt", "pandas"])),
         "machine": machine(),
     }

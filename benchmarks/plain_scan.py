@@ -83,7 +83,13 @@ def scan(
             gross_loss -= profit
     mean = total / bars
     outcome[0], outcome[1], outcome[2] = equity, drawdown, max(longest, bars - 1 - peak_bar)
-    outcome[3], outcome[4], outcome[5], outcome[6], outcome[7] = count, wins, gross_profit, gross_loss, exposure
+    outcome[3], outcome[4], outcome[5], outcome[6], outcome[7] = (
+        count,
+        wins,
+        gross_profit,
+        gross_loss,
+        exposure,
+    )
     outcome[8], outcome[9], outcome[10], outcome[11] = (
         open_sides,
         mean,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import llvmlite.ir as ir
 import numpy as np
 import numpy.typing as npt
@@ -31,26 +34,26 @@ def unpack(words: WordArray, bars: int) -> npt.NDArray[np.bool_]:
 
 
 @intrinsic
-def trailing_zeros(typing_context, word):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def trailing_zeros(typing_context: Any, word: Any) -> Any:  # noqa: ARG001
     """Return the index of the lowest set bit of a word; 64 when none is set."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), generate
 
 
 @intrinsic
-def leading_zeros(typing_context, word):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def leading_zeros(typing_context: Any, word: Any) -> Any:  # noqa: ARG001
     """Return the number of zero bits above the highest set bit of a word; 64 when none is set."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), generate
 
 
-def _vector_at(context, builder, array_type, array, index):  # type: ignore[no-untyped-def]
+def _vector_at(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     """Load 64 doubles that start at `index` as one vector; the compiler splits it into the machine's registers."""
     data = context.make_array(array_type)(context, builder, array).data
     vector = ir.VectorType(ir.DoubleType(), WORD_BITS)
@@ -58,8 +61,8 @@ def _vector_at(context, builder, array_type, array, index):  # type: ignore[no-u
     return builder.load(pointer, align=8)
 
 
-def _comparison(operator, *, level):  # type: ignore[no-untyped-def]
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _comparison(operator: str, *, level: bool) -> Callable[..., Any]:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         left = _vector_at(context, builder, signature.args[0], arguments[0], arguments[2])
         if level:
             vector = ir.VectorType(ir.DoubleType(), WORD_BITS)
@@ -76,25 +79,25 @@ def _comparison(operator, *, level):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def above_word(typing_context, left, right, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def above_word(typing_context: Any, left: Any, right: Any, index: Any) -> Any:  # noqa: ARG001
     """Return the word of left > right for the 64 bars from `index`; a comparison with NaN is false."""
     return types.uint64(left, right, types.intp), _comparison(">", level=False)
 
 
 @intrinsic
-def below_word(typing_context, left, right, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def below_word(typing_context: Any, left: Any, right: Any, index: Any) -> Any:  # noqa: ARG001
     """Return the word of left < right for the 64 bars from `index`; a comparison with NaN is false."""
     return types.uint64(left, right, types.intp), _comparison("<", level=False)
 
 
 @intrinsic
-def above_level_word(typing_context, column, level, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def above_level_word(typing_context: Any, column: Any, level: Any, index: Any) -> Any:  # noqa: ARG001
     """Return the word of column > level for the 64 bars from `index`; a comparison with NaN is false."""
     return types.uint64(column, types.float64, types.intp), _comparison(">", level=True)
 
 
 @intrinsic
-def below_level_word(typing_context, column, level, index):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def below_level_word(typing_context: Any, column: Any, level: Any, index: Any) -> Any:  # noqa: ARG001
     """Return the word of column < level for the 64 bars from `index`; a comparison with NaN is false."""
     return types.uint64(column, types.float64, types.intp), _comparison("<", level=True)
 
@@ -107,10 +110,10 @@ def next_set_bit(words: WordArray, start: int, bars: int) -> int:
     index = start >> 6
     word = words[index] >> np.uint64(start & 63)
     if word != 0:
-        return min(start + np.int64(trailing_zeros(word)), bars)
+        return min(start + int(trailing_zeros(word)), bars)
     index += 1
     while index < len(words):
         if words[index] != 0:
-            return min(index * 64 + np.int64(trailing_zeros(words[index])), bars)
+            return min(index * 64 + int(trailing_zeros(words[index])), bars)
         index += 1
     return bars

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from alpharay.backtest.bits import WordArray, above_level_word, above_word, below_level_word, below_word, word_count
+from alpharay.backtest.bits import (
+    WordArray,
+    above_level_word,
+    above_word,
+    below_level_word,
+    below_word,
+    word_count,
+)
 from alpharay.backtest.columns import ColumnSlab, Key
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.metrics import METRIC_NAMES, Metrics, metrics_row, metrics_table
@@ -30,7 +37,16 @@ from alpharay.backtest.walk import (
 from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import Candles, FloatArray
 from alpharay.strategies.evaluation import apply_indicator, combine, shift
-from alpharay.strategies.expression import Applied, Arithmetic, Column, Level, Parameter, Previous, Scalar, Series
+from alpharay.strategies.expression import (
+    Applied,
+    Arithmetic,
+    Column,
+    Level,
+    Parameter,
+    Previous,
+    Scalar,
+    Series,
+)
 from alpharay.strategies.strategy import Strategy
 
 IndexArray = npt.NDArray[np.int64]
@@ -114,9 +130,7 @@ def backtest_population(
     batch = max(MEMORY_BUDGET // max(len(program.tests) * words * 8, 1), 1)
     for start in range(0, len(genomes), batch):
         rows = slice(start, start + batch)
-        _run_batch(
-            strategy, program, genomes[rows], market, costs, stops, outcome[rows], daily_equity[rows]
-        )
+        _run_batch(strategy, program, genomes[rows], market, costs, stops, outcome[rows], daily_equity[rows])
     return PopulationResult(
         metrics_table(outcome, daily_equity, len(market.tables), market.tables.years), outcome, daily_equity
     )
@@ -146,9 +160,22 @@ def _run_batch(
     codes = program.codes
     both_sides = len(codes) > 2
     _run_genomes(
-        prices_of(market.tables), factors_of(costs), fractions_of(stops, both_sides=both_sides), codes[0], codes[1],
-        codes[2] if both_sides else None, codes[3] if both_sides else None, program.literals, program.depth, bits, rows_of, market.columns.valid, sides, outcome, daily_equity,
-    )  # fmt: skip
+        prices_of(market.tables),
+        factors_of(costs),
+        fractions_of(stops, both_sides=both_sides),
+        codes[0],
+        codes[1],
+        codes[2] if both_sides else None,
+        codes[3] if both_sides else None,
+        program.literals,
+        program.depth,
+        bits,
+        rows_of,
+        market.columns.valid,
+        sides,
+        outcome,
+        daily_equity,
+    )
 
 
 def _scalar_column(scalar: Scalar, strategy: Strategy, genomes: FloatArray) -> FloatArray:
@@ -188,7 +215,9 @@ def _plan_columns(strategy: Strategy, program: RuleProgram, genomes: FloatArray)
         for row in unique:
             chosen = tuple(int(index) for index in row[: len(inputs)])
             values = tuple(row[len(inputs) :])
-            result.keys.append((*label, *(item.keys[index] for item, index in zip(inputs, chosen, strict=True)), values))
+            result.keys.append(
+                (*label, *(item.keys[index] for item, index in zip(inputs, chosen, strict=True)), values)
+            )
             result.inputs.append(chosen)
             result.values.append(values)
         planned[node] = result
@@ -300,7 +329,9 @@ def _plan_tests(
 
 
 @njit(cache=True, nogil=True)
-def _compare(values: FloatArray, comparisons: CodeArray, levels: FloatArray, bits: WordArray) -> None:
+def _compare(  # noqa: C901 - five plain loops, one a kind of comparison
+    values: FloatArray, comparisons: CodeArray, levels: FloatArray, bits: WordArray
+) -> None:
     """Write the bit sets of every distinct comparison, tile by tile."""
     words = bits.shape[1]
     for first in range(0, words, TILE_WORDS):

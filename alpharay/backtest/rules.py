@@ -92,7 +92,13 @@ def _compile(node: Condition, tables: _Tables, *, negated: bool) -> list[int]:
 
 
 def _literal(
-    tables: _Tables, side: Literal["above", "below"], left: Series, right: Series, *, negated: bool, before: bool
+    tables: _Tables,
+    side: Literal["above", "below"],
+    left: Series,
+    right: Series,
+    *,
+    negated: bool,
+    before: bool,
 ) -> int:
     if isinstance(left, Level) and not isinstance(right, Level):
         side, left, right = ("below" if side == "above" else "above"), right, left

@@ -10,11 +10,20 @@ import polars as pl
 
 from alpharay.backtest.bits import pack
 from alpharay.backtest.costs import Costs
-from alpharay.backtest.metrics import METRIC_NAMES, Metrics, metrics_row, metrics_table
+from alpharay.backtest.metrics import Metrics, metrics_row, metrics_table
 from alpharay.backtest.rules import settle_conflicts
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import PriceTables, price_tables
-from alpharay.backtest.walk import EXIT_REASONS, OPEN, OUTCOME_FIELDS, TRADE_FIELDS, factors_of, fractions_of, prices_of, walk
+from alpharay.backtest.walk import (
+    EXIT_REASONS,
+    OPEN,
+    OUTCOME_FIELDS,
+    TRADE_FIELDS,
+    factors_of,
+    fractions_of,
+    prices_of,
+    walk,
+)
 from alpharay.market.candles import Candles, FloatArray, IntArray
 from alpharay.strategies.evaluation import BoolArray, signals
 from alpharay.strategies.strategy import Strategy
@@ -78,7 +87,7 @@ def backtest(
     )  # fmt: skip
     metrics = metrics_table(outcome, daily_equity, bars, tables.years)
     return Backtest(
-        metrics=metrics_row(metrics[0]) if bars else Metrics(*([0.0] * (len(METRIC_NAMES) - 1)), final_equity=1.0),
+        metrics=metrics_row(metrics[0]),
         trades=_trade_frame(trades[:count], tables.candles.open_time),
         equity=equity_curve(tables, trades[:count], costs),
         outcome=dict(zip(OUTCOME_FIELDS, outcome[0].tolist(), strict=True)),

@@ -46,7 +46,16 @@ OUTCOME_FIELDS = (
 )
 """The columns of the kernel's result: money in units of the starting equity, moments of returns a bar."""
 
-TRADE_FIELDS = ("side", "entry_bar", "exit_bar", "entry_price", "exit_price", "equity_before", "equity_after", "reason")
+TRADE_FIELDS = (
+    "side",
+    "entry_bar",
+    "exit_bar",
+    "entry_price",
+    "exit_price",
+    "equity_before",
+    "equity_after",
+    "reason",
+)
 """The columns of a recorded trade; the exit bar of an open position is the last bar."""
 
 EXIT_REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "liquidation", "open")
@@ -215,8 +224,9 @@ def walk(  # noqa: C901 - one pass over the trades; splitting it would hand a do
 
     `enter` and `enter_short` must be clear wherever the same bar also says to leave or to enter the other side, and
     `leave` must be set where `enter_short` is (and the mirror): see `alpharay.backtest.rules.settle_conflicts`. Without
-    short words it is long only; what is None is compiled away, not tested a trade. Writes `OUTCOME_FIELDS` to `outcome`, equity at each UTC day's end to `daily_equity`,
-    and the first rows of `TRADE_FIELDS` to `trades` (which may have no rows).
+    short words it is long only; what is None is compiled away, not tested a trade. Writes `OUTCOME_FIELDS` to
+    `outcome`, equity at each UTC day's end to `daily_equity`, and the first rows of `TRADE_FIELDS` to `trades` (which
+    may have no rows).
     """
     # Local names: reading an array out of the tuple counts a reference each time, which would triple the cost.
     opens, close, day_ends = prices.open, prices.close, prices.day_ends
@@ -285,13 +295,13 @@ def walk(  # noqa: C901 - one pass over the trades; splitting it would hand a do
             # The extreme closes of the holding, in constant time: two overlapping ranges of bars, and of blocks where
             # it is long. Written out here: handing the tables to an inlined function would double the whole cost.
             length = last - entry + 1
-            level = min(63 - np.int64(leading_zeros(np.uint64(length))), 6)
+            level = min(63 - int(leading_zeros(np.uint64(length))), 6)
             tail = last - (1 << level) + 1
             lowest = min(close_ranges[level, entry, 0], close_ranges[level, tail, 0])
             highest = max(close_ranges[level, entry, 1], close_ranges[level, tail, 1])
             if length > 128:
                 first_block, end_block = (entry + 63) >> 6, (last + 1) >> 6
-                level = 63 - np.int64(leading_zeros(np.uint64(end_block - first_block)))
+                level = 63 - int(leading_zeros(np.uint64(end_block - first_block)))
                 tail = end_block - (1 << level)
                 lowest = min(lowest, min(close_blocks[level, first_block, 0], close_blocks[level, tail, 0]))
                 highest = max(highest, max(close_blocks[level, first_block, 1], close_blocks[level, tail, 1]))

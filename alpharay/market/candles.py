@@ -22,7 +22,8 @@ class Candles:
     """Closed candles of one market: an array a column, so that Ray's object store shares them without a copy.
 
     `open_time` is UTC milliseconds, strictly increasing; prices are quote currency, volume is base currency.
-    A period without a trade has no row unless a gap policy filled it.
+    A period without a trade has no row unless a gap policy filled it. The arrays are read-only views: here as in the
+    object store, so that compiled code meets one kind of array everywhere.
     """
 
     exchange: str
@@ -41,6 +42,10 @@ class Candles:
         for name in VALUE_COLUMNS:
             if len(getattr(self, name)) != rows:
                 raise ValueError(f"column {name} has {len(getattr(self, name))} rows, open_time has {rows}")
+        for name in ("open_time", *VALUE_COLUMNS):
+            column = getattr(self, name).view()
+            column.flags.writeable = False
+            object.__setattr__(self, name, column)
         if rows > 1 and not bool(np.all(self.open_time[1:] > self.open_time[:-1])):
             raise ValueError("open_time must be strictly increasing")
 

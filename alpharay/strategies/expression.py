@@ -115,7 +115,9 @@ class Condition:
         return Not(self)
 
     def __bool__(self) -> bool:
-        raise TypeError("a condition has no truth value of its own: combine with &, | and ~, and do not chain a < b < c")
+        raise TypeError(
+            "a condition has no truth value of its own: combine with &, | and ~, and do not chain a < b < c"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +149,17 @@ class Applied(Series):
     def __post_init__(self) -> None:
         known = INDICATORS.get(self.indicator)
         if known is None:
-            raise ValueError(f"indicator {self.indicator!r} is not registered; known are {', '.join(sorted(INDICATORS))}")
+            raise ValueError(
+                f"indicator {self.indicator!r} is not registered; known are {', '.join(sorted(INDICATORS))}"
+            )
         for what, expected, given in (
             ("input", known.inputs, self.inputs),
             ("parameter", known.parameters, self.parameters),
         ):
             if len(expected) != len(given):
-                raise ValueError(f"indicator {self.indicator} takes {len(expected)} {what}s {expected}, was {len(given)}")
+                raise ValueError(
+                    f"indicator {self.indicator} takes {len(expected)} {what}s {expected}, was {len(given)}"
+                )
 
 
 @dataclass(frozen=True, slots=True)

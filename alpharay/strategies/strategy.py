@@ -44,9 +44,8 @@ ParameterRange = Integer | Real
 
 def _check_range(parameter: ParameterRange) -> None:
     if not parameter.low <= parameter.default <= parameter.high:
-        raise ValueError(
-            f"parameter {parameter.name}: default must be in [{parameter.low}, {parameter.high}], was {parameter.default}"
-        )
+        allowed = f"[{parameter.low}, {parameter.high}]"
+        raise ValueError(f"parameter {parameter.name}: default must be in {allowed}, was {parameter.default}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,15 @@ class Strategy:
             raise ValueError(f"strategy {self.name}: enter_short and exit_short come together")
         used = frozenset[str]().union(*(parameters_in(rule) for rule in self.rules))
         if used != set(names):
-            raise ValueError(f"strategy {self.name} declares the parameters {sorted(names)}, its rules use {sorted(used)}")
+            raise ValueError(
+                f"strategy {self.name} declares the parameters {sorted(names)}, its rules use {sorted(used)}"
+            )
         for constraint in self.constraints:
             for name in (constraint.smaller, constraint.larger):
                 if name not in names:
-                    raise ValueError(f"strategy {self.name}: constraint {constraint} names {name!r}, which is no parameter")
+                    raise ValueError(
+                        f"strategy {self.name}: constraint {constraint} names {name!r}, which is no parameter"
+                    )
         self.check(self.defaults)
 
     @property
@@ -97,7 +100,9 @@ class Strategy:
     def check(self, parameters: Mapping[str, float]) -> None:
         """Raise ValueError naming the field and the value when `parameters` are not a set this strategy can use."""
         if set(parameters) != set(self.parameter_names):
-            raise ValueError(f"strategy {self.name} takes the parameters {self.parameter_names}, was {tuple(parameters)}")
+            raise ValueError(
+                f"strategy {self.name} takes the parameters {self.parameter_names}, was {tuple(parameters)}"
+            )
         for parameter in self.parameters:
             value = parameters[parameter.name]
             if not parameter.low <= value <= parameter.high:
@@ -105,10 +110,9 @@ class Strategy:
             if isinstance(parameter, Integer) and value != int(value):
                 raise ValueError(f"{parameter.name} must be a whole number, was {value}")
         for constraint in self.constraints:
-            if not parameters[constraint.smaller] < parameters[constraint.larger]:
-                raise ValueError(
-                    f"{constraint} is required, was {parameters[constraint.smaller]} and {parameters[constraint.larger]}"
-                )
+            smaller, larger = parameters[constraint.smaller], parameters[constraint.larger]
+            if not smaller < larger:
+                raise ValueError(f"{constraint} is required, was {smaller} and {larger}")
 
     def genome(self, parameters: Mapping[str, float]) -> FloatArray:
         """Return `parameters` as a row in declaration order."""

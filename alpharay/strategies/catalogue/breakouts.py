@@ -7,8 +7,8 @@ from alpharay.strategies.strategy import Integer, Real, Strategy
 
 DONCHIAN_BREAKOUT = Strategy(
     name="DONCHIAN_BREAKOUT",
-    description="Enter when the close is above the highest high of the bars before, leave when it is below their lowest "
-    "low (Donchian 1960). The bar itself is not in its own channel.",
+    description="Enter when the close is above the highest high of the bars before, leave when it is below their "
+    "lowest low (Donchian 1960). The bar itself is not in its own channel.",
     parameters=(Integer("length", 10, 50, default=20),),
     enter=close > ta.highest(P.length).previous(),
     exit=close < ta.lowest(P.length).previous(),

@@ -31,8 +31,8 @@ DOUBLE_EMA_CROSSOVER = Strategy(
 
 TRIPLE_EMA_CROSSOVER = Strategy(
     name="TRIPLE_EMA_CROSSOVER",
-    description="Enter when the short average crosses the medium or the medium the long one upwards with the other pair "
-    "already in order; leave when either pair crosses downwards.",
+    description="Enter when the short average crosses the medium or the medium the long one upwards with the other "
+    "pair already in order; leave when either pair crosses downwards.",
     parameters=(
         Integer("short", 2, 20, default=8),
         Integer("medium", 10, 50, default=21),

@@ -8,7 +8,10 @@ from alpharay.strategies.strategy import Integer, Real, Strategy
 _plus, _minus = ta.plus_di(P.di), ta.minus_di(P.di)
 _sar = ta.parabolic_sar(P.start, P.increment, P.maximum)
 _tenkan, _kijun = ta.ichimoku_tenkan(P.tenkan), ta.ichimoku_kijun(P.kijun)
-_span_a, _span_b = ta.ichimoku_span_a(P.tenkan, P.kijun, P.displacement), ta.ichimoku_span_b(P.span, P.displacement)
+_span_a, _span_b = (
+    ta.ichimoku_span_a(P.tenkan, P.kijun, P.displacement),
+    ta.ichimoku_span_b(P.span, P.displacement),
+)
 
 ADX_DMI = Strategy(
     name="ADX_DMI",
@@ -32,8 +35,8 @@ PARABOLIC_SAR = Strategy(
 
 ICHIMOKU_CLOUD = Strategy(
     name="ICHIMOKU_CLOUD",
-    description="Enter when tenkan crosses above kijun with the close above the cloud; leave when it crosses back or the "
-    "close falls below the cloud (Hosoda 1969). The cloud at a bar is the one drawn there, from data `displacement` "
+    description="Enter when tenkan crosses above kijun with the close above the cloud; leave when it crosses back or "
+    "the close falls below the cloud (Hosoda 1969). The cloud at a bar is the one drawn there, from data `displacement` "
     "bars older.",
     parameters=(
         Integer("tenkan", 5, 20, default=9),

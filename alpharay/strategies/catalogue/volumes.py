@@ -35,7 +35,8 @@ OBV_EMA = Strategy(
 
 VWAP_CROSSOVER = Strategy(
     name="VWAP_CROSSOVER",
-    description="Hold from where the close crosses above the rolling volume-weighted average price until it crosses back.",
+    description="Hold from where the close crosses above the rolling volume-weighted average price until it crosses "
+    "back.",
     parameters=(Integer("length", 10, 50, default=20),),
     enter=close.crosses_above(ta.vwap(P.length)),
     exit=close.crosses_below(ta.vwap(P.length)),

@@ -13,7 +13,9 @@ class PlainResult:
     equity: float = 1.0
     max_drawdown: float = 0.0
     drawdown_bars: int = 0
-    trades: list[tuple[int, int, int, float, float, str]] = field(default_factory=list)  # side, entry, exit, fills, reason
+    trades: list[tuple[int, int, int, float, float, str]] = field(
+        default_factory=list
+    )  # side, entry, exit, fills, reason
     profits: list[float] = field(default_factory=list)
     exposure: int = 0
     returns: list[float] = field(default_factory=list)

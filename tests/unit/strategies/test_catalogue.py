@@ -1,4 +1,4 @@
-"""Every strategy of the catalogue: it trades, looks at nothing ahead, survives JSON, and the fast path equals the plain."""
+"""Every strategy trades, looks at nothing ahead, survives JSON, and is the same on the fast path and the plain."""
 
 from __future__ import annotations
 
@@ -85,5 +85,5 @@ def test_a_batch_has_no_say_in_a_genomes_result(strategy):
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(KeyError, match="'NO_SUCH'.*MACD_CROSSOVER"):
+    with pytest.raises(KeyError, match=r"'NO_SUCH'.*MACD_CROSSOVER"):
         strategy_named("NO_SUCH")

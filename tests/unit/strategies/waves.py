@@ -11,7 +11,9 @@ def wave_candles(bars: int = 3_000, seed: int = 7, *, tick: float = 0.0) -> Cand
     rng = np.random.default_rng(seed)
     time = np.arange(bars)
     trend = 0.25 * np.sin(2 * np.pi * time / 900) + 0.08 * np.sin(2 * np.pi * time / 120)
-    shocks = np.cumsum(rng.normal(0.0, 0.002, bars)) + np.where(rng.random(bars) < 0.01, rng.normal(0.0, 0.05, bars), 0.0)
+    shocks = np.cumsum(rng.normal(0.0, 0.002, bars)) + np.where(
+        rng.random(bars) < 0.01, rng.normal(0.0, 0.05, bars), 0.0
+    )
     close = 100.0 * np.exp(trend + shocks)
     opens = np.concatenate([close[:1], close[:-1]])[:bars] * np.exp(rng.normal(0.0, 0.0005, bars))
     high = np.maximum(opens, close) * (1.0 + np.abs(rng.normal(0.0, 0.002, bars)))
@@ -32,7 +34,9 @@ def random_genomes(strategy, count: int, seed: int) -> np.ndarray:
     rows = []
     while len(rows) < count:
         values = {
-            p.name: int(rng.integers(p.low, p.high + 1)) if isinstance(p, Integer) else float(rng.uniform(p.low, p.high))
+            p.name: int(rng.integers(p.low, p.high + 1))
+            if isinstance(p, Integer)
+            else float(rng.uniform(p.low, p.high))
             for p in strategy.parameters
         }
         try:
