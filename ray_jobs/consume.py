@@ -61,9 +61,7 @@ def consume_once(current: Settings, *, timeout_s: float = 120.0) -> dict[str, in
     migrate(current.require("database_url"))
     counts = {"published": 0}
     with open_pool(current.require("database_url"), application="consume-once", max_connections=2) as pool:
-        with MessageProducer(
-            current.require("kafka_bootstrap_servers"), client_id="consume-once"
-        ) as producer:
+        with MessageProducer(current.require("kafka_bootstrap_servers"), client_id="consume-once") as producer:
             while published := publish_outbox(pool, producer):
                 counts["published"] += published
         for sink in open_sinks(current, pool):

@@ -14,12 +14,13 @@ The last seven days of a live exchange, minute by minute, then on for ever:
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
 import ray
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from alpharay.feeds.exchange import FeedError, connect_exchange
 from alpharay.market.sample import SIMULATED_EXCHANGE
@@ -49,15 +50,11 @@ class BackfillFailedError(RuntimeError):
 @app.command(help=__doc__)
 def main(
     symbols: Annotated[str, typer.Option(help="Symbols, separated by commas: SPX,IXIC or BTC/USDT.")],
-    exchange: Annotated[
-        str, typer.Option(help="An exchange that ccxt knows, or simulated.")
-    ] = SIMULATED_EXCHANGE,
+    exchange: Annotated[str, typer.Option(help="An exchange that ccxt knows, or simulated.")] = SIMULATED_EXCHANGE,
     timeframe: Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d …")] = "1d",
     start: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = None,
     days: Annotated[int, typer.Option(min=1, help="History of a live exchange when no start is given.")] = 7,
-    shards: Annotated[
-        int, typer.Option(min=1, max=64, help="Ingestion actors to spread the markets over.")
-    ] = 1,
+    shards: Annotated[int, typer.Option(min=1, max=64, help="Ingestion actors to spread the markets over.")] = 1,
     interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two rounds.")] = 60.0,
     wait_backfill: Annotated[
         bool, typer.Option("--wait-backfill", help="Wait until the whole history is in the table.")
@@ -67,13 +64,9 @@ def main(
     """Have markets ingested; see the module's text."""
     try:
         current = settings()
-        timeframe_ms(timeframe)
-        names = [resolve_symbol(one, current.default_quote) for one in symbols.split(",") if one.strip()]
-        if not names:
-            raise ValueError(f"symbols must name at least one, was {symbols!r}")
-        start_ms = _start_ms(start, days, exchange, timeframe)
-        markets = [Market(exchange, name, timeframe) for name in names]
-        start_ingestion(current, markets, start_ms, shards=shards, interval_s=interval)
+        markets = parse_markets(exchange, symbols, timeframe, current)
+        starts = {market: _start_ms(market, start, days, current) for market in markets}
+        start_ingestion(current, starts, shards=shards, interval_s=interval)
         if wait_backfill:
             wait_for_backfill(current, markets, timeout_s=timeout)
     except (ValueError, SettingMissingError, FeedError, BackfillFailedError) as error:
@@ -81,18 +74,26 @@ def main(
         raise typer.Exit(2) from error
 
 
-def start_ingestion(
-    current: Settings, markets: list[Market], start_ms: int, *, shards: int = 1, interval_s: float = 60.0
-) -> None:
-    """Register the markets and make sure that the actors run.
+def parse_markets(exchange: str, symbols: str, timeframe: str, current: Settings) -> list[Market]:
+    """Return the markets that the options name; raises ValueError for what is no symbol or time frame."""
+    timeframe_ms(timeframe)
+    names = [resolve_symbol(one, current.default_quote) for one in symbols.split(",") if one.strip()]
+    if not names:
+        raise ValueError(f"symbols must name at least one, was {symbols!r}")
+    return [Market(exchange, name, timeframe) for name in dict.fromkeys(names)]
 
-    Ray is joined when the process has not done so.
-    """
+
+def start_ingestion(
+    current: Settings, starts: Mapping[Market, int], *, shards: int = 1, interval_s: float = 60.0
+) -> None:
+    """Have each market ingested from its start (UTC ms) on; joins Ray when the process has not done so."""
     migrate(current.require("database_url"))
-    with open_pool(current.require("database_url"), application="ingest-job", max_connections=1) as pool:
-        with pool.connection() as connection:
-            for market in markets:
-                want_market(connection, market, start_ms)
+    with (
+        open_pool(current.require("database_url"), application="ingest-job", max_connections=1) as pool,
+        pool.connection() as connection,
+    ):
+        for market, start_ms in starts.items():
+            want_market(connection, market, start_ms)
     if not ray.is_initialized():
         ray.init(address=current.ray_address or "auto", namespace=NAMESPACE, log_to_driver=False)
     actors = ensure_ingestion(current, shards, interval_s)
@@ -101,7 +102,7 @@ def start_ingestion(
     for name, actor in actors.items():
         if name.startswith("candle-ingestor"):
             actor.look_now.remote()
-    typer.echo(f"ingesting {len(markets)} markets with {', '.join(sorted(actors))}")
+    typer.echo(f"ingesting {len(starts)} markets with {', '.join(sorted(actors))}")
 
 
 def wait_for_backfill(current: Settings, markets: list[Market], *, timeout_s: float) -> int:
@@ -112,34 +113,35 @@ def wait_for_backfill(current: Settings, markets: list[Market], *, timeout_s: fl
     now_ms = connect_exchange(markets[0].exchange, current.exchange_url).now_ms()
     target = open_time_at(now_ms, markets[0].timeframe)
     give_up_at = time.monotonic() + timeout_s
-    with open_pool(current.require("database_url"), application="ingest-wait", max_connections=1) as pool:
-        with _progress() as progress:
-            tasks = {
-                market: progress.add_task(market.symbol, total=None, rows=0, rate=0.0) for market in markets
-            }
-            started = time.monotonic()
-            while True:
-                states = _states(pool, markets)
-                rows = _show(progress, tasks, states, pool, target, started)
-                if all(
-                    state.complete_until is not None and state.complete_until >= target for state in states
-                ):
-                    break
-                _give_up_when_late(give_up_at, states, target)
-                time.sleep(POLL_S)
-            _wait_for_sink(current, pool, give_up_at)
+    with (
+        open_pool(current.require("database_url"), application="ingest-wait", max_connections=1) as pool,
+        _progress() as progress,
+    ):
+        tasks = {market: progress.add_task(market.symbol, total=None, rows=0, rate=0.0) for market in markets}
+        started = time.monotonic()
+        while True:
+            states = _states(pool, markets)
             rows = _show(progress, tasks, states, pool, target, started)
+            if all(state.complete_until is not None and state.complete_until >= target for state in states):
+                break
+            _give_up_when_late(give_up_at, states, target)
+            time.sleep(POLL_S)
+        _wait_for_sink(current, pool, give_up_at)
+        rows = _show(progress, tasks, states, pool, target, started)
     elapsed = time.monotonic() - started
     typer.echo(f"{rows} candles of {len(markets)} markets stored in {elapsed:.1f} s")
     return rows
 
 
-def _start_ms(start: datetime | None, days: int, exchange: str, timeframe: str) -> int:
+def _start_ms(market: Market, start: datetime | None, days: int, current: Settings) -> int:
     if start is not None:
         return int(start.replace(tzinfo=UTC).timestamp() * 1000)
-    if exchange == SIMULATED_EXCHANGE:
-        return 0
-    return open_time_at(time.time_ns() // 1_000_000 - days * DAY_MS, timeframe)
+    if market.exchange != SIMULATED_EXCHANGE:
+        return open_time_at(time.time_ns() // 1_000_000 - days * DAY_MS, market.timeframe)
+    # The replay has one beginning; an exchange that speaks its protocol answers the oldest candle.
+    feed = connect_exchange(market.exchange, current.require("exchange_url"))
+    rows = feed.fetch_candles(market.symbol, market.timeframe, 0, 1).rows
+    return open_time_at(int(str(rows[0][0])) if rows else feed.now_ms(), market.timeframe)
 
 
 def _wait_for_sink(current: Settings, pool: DatabasePool, give_up_at: float) -> None:
@@ -172,7 +174,7 @@ def _give_up_when_late(give_up_at: float, states: list[IngestedMarket], target: 
 
 def _show(
     progress: Progress,
-    tasks: dict[Market, int],
+    tasks: Mapping[Market, TaskID],
     states: list[IngestedMarket],
     pool: DatabasePool,
     target: int,

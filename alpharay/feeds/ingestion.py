@@ -56,16 +56,24 @@ def shard_of(market: Market, shards: int) -> int:
 
 
 def missing_ranges(
-    candles: Iterable[int], absent: Iterable[Gap], timeframe: str, start_ms: int, end_ms: int
+    open_times: IntArray, absent: Sequence[Gap], timeframe: str, start_ms: int, end_ms: int
 ) -> tuple[Gap, ...]:
-    """Return what to ask for in `[start_ms, end_ms)`.
+    """Return what to ask for in `[start_ms, end_ms)`: periods with neither a candle nor a confirmed absence.
 
-    Periods with neither a candle nor a confirmed absence.
+    `open_times` and `absent` are in increasing order; absent ranges may overlap.
     """
-    length = timeframe_ms(timeframe)
-    known = [np.fromiter(candles, np.int64)]
-    known += [np.arange(gap.start_ms, gap.end_ms, length, dtype=np.int64) for gap in absent]
-    return find_gaps(np.unique(np.concatenate(known)), timeframe, start_ms, end_ms)
+    missing = []
+    for gap in find_gaps(open_times, timeframe, start_ms, end_ms):
+        start = gap.start_ms
+        for known in absent:
+            if known.end_ms <= start or known.start_ms >= gap.end_ms:
+                continue
+            if known.start_ms > start:
+                missing.append(Gap(start, known.start_ms))
+            start = known.end_ms
+        if start < gap.end_ms:
+            missing.append(Gap(start, gap.end_ms))
+    return tuple(missing)
 
 
 class MarketIngestion:
@@ -160,9 +168,7 @@ class MarketIngestion:
         columns = (candles.open_time, *(getattr(candles, name) for name in VALUE_COLUMNS))
         exchange, symbol, timeframe = self.market
         correlation_id = f"{self._ingestor}-{received_at_ms}"
-        for time, open_, high, low, close, volume in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
+        for time, open_, high, low, close, volume in zip(*(column.tolist() for column in columns), strict=True):
             message = CandleMessage(
                 exchange=exchange,
                 symbol=symbol,
