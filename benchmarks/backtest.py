@@ -4,8 +4,8 @@
 
 Work: SMA crossover (496 parameter sets: windows 5, 11 … 191) and Wilder RSI (512 sets) on the file's first bars;
 decided on the close, filled at the next open. AlphaRay computes its indicators within the time and all its metrics;
-vectorbt gets the indicators ready-made and computes equity, maximum drawdown and Sharpe. Costs are given as slippage alone, because
-vectorbt charges a fee on top of the stake where we take it out of it. One thread each, in turns.
+vectorbt gets the indicators ready-made and computes equity, maximum drawdown and Sharpe. Costs are given as slippage
+alone, because vectorbt charges a fee on top of the stake where we take it out of it. One thread each, in turns.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ PARABOLIC_SAR = Strategy(
 ICHIMOKU_CLOUD = Strategy(
     name="ICHIMOKU_CLOUD",
     description="Enter when tenkan crosses above kijun with the close above the cloud; leave when it crosses back or "
-    "the close falls below the cloud (Hosoda 1969). The cloud at a bar is the one drawn there, from data `displacement` "
-    "bars older.",
+    "the close falls below the cloud (Hosoda 1969). The cloud at a bar is the one drawn there, from data "
+    "`displacement` bars older.",
     parameters=(
         Integer("tenkan", 5, 20, default=9),
         Integer("kijun", 20, 60, default=26),
