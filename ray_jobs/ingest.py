@@ -22,6 +22,7 @@ import ray
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from alpharay.bus.topics import CANDLES
 from alpharay.feeds.exchange import FeedError, connect_exchange
 from alpharay.market.sample import SIMULATED_EXCHANGE
 from alpharay.market.symbol import resolve_symbol
@@ -145,7 +146,7 @@ def _start_ms(market: Market, start: datetime | None, days: int, current: Settin
 
 
 def _wait_for_sink(current: Settings, pool: DatabasePool, give_up_at: float) -> None:
-    topic_id, ends = end_offsets(current.require("kafka_bootstrap_servers"), CandleWriter.topic)
+    topic_id, ends = end_offsets(current.require("kafka_bootstrap_servers"), CANDLES)
     while True:
         with pool.connection() as connection:
             lag = sink_lag(connection, CandleWriter.consumer, topic_id, ends)

@@ -77,9 +77,7 @@ class CandleRows:
 
 def candle_rows(messages: Sequence[CandleMessage]) -> CandleRows:
     """Return the messages as columns, in their order."""
-    frame = pl.DataFrame(
-        {name: [getattr(message, name) for message in messages] for name in _SCHEMA}, schema=_SCHEMA
-    )
+    frame = pl.DataFrame({name: [getattr(message, name) for message in messages] for name in _SCHEMA}, schema=_SCHEMA)
     return _rows_of_frame(frame)
 
 
@@ -110,9 +108,7 @@ def parse_candle_rows(values: Sequence[bytes], known_version: int) -> CandleRows
 
 def _rows_of_frame(frame: pl.DataFrame) -> CandleRows:
     markets = frame.select(Market._fields).unique(maintain_order=True).with_row_index("market")
-    market = frame.select(Market._fields).join(markets, on=Market._fields, how="left", maintain_order="left")[
-        "market"
-    ]
+    market = frame.select(Market._fields).join(markets, on=Market._fields, how="left", maintain_order="left")["market"]
     return CandleRows(
         tuple(Market(*row) for row in markets.select(Market._fields).rows()),
         market.cast(pl.Int64).to_numpy(),

@@ -84,10 +84,10 @@ class CandleBatch:
 class CandleWriter:
     """Writes the `candles` topic into the `candles` table (a `BatchWriter` for `TopicSink`)."""
 
-    topic = CANDLES
     consumer = "candle-sink"
 
-    def __init__(self) -> None:
+    def __init__(self, topic: str = CANDLES) -> None:
+        self.topic = topic
         self._decoder = MessageDecoder(CandleMessage)
         self._known_months: frozenset[date] = frozenset()
         self._lock = threading.Lock()
@@ -130,9 +130,7 @@ class CandleWriter:
 def keep_good_candles(messages: Sequence[CandleMessage]) -> tuple[CandleRows, list[Refusal]]:
     """Return the newest revision of each good candle, and the places of the messages that break a rule."""
     refusals = [
-        Refusal(index, reason)
-        for index, message in enumerate(messages)
-        if (reason := broken_rule(message)) is not None
+        Refusal(index, reason) for index, message in enumerate(messages) if (reason := broken_rule(message)) is not None
     ]
     refused = {refusal.index for refusal in refusals}
     good = [message for index, message in enumerate(messages) if index not in refused]

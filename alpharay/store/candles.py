@@ -55,17 +55,13 @@ def load_newest_candles(connection: Connection[TupleRow], market: Market, rows: 
     return load_candles(connection, market, start_ms=int(oldest[0]))
 
 
-def load_open_times(
-    connection: Connection[TupleRow], market: Market, *, start_ms: int, end_ms: int
-) -> IntArray:
+def load_open_times(connection: Connection[TupleRow], market: Market, *, start_ms: int, end_ms: int) -> IntArray:
     """Return the open times (UTC, ms) stored in `[start_ms, end_ms)`, in order.
 
     What gaps are looked for in.
     """
     rows = connection.execute(
-        sql.SQL("SELECT open_time FROM candles WHERE {} ORDER BY open_time").format(
-            _window(market, start_ms, end_ms)
-        )
+        sql.SQL("SELECT open_time FROM candles WHERE {} ORDER BY open_time").format(_window(market, start_ms, end_ms))
     ).fetchall()
     return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
@@ -98,8 +94,7 @@ def stored_markets(connection: Connection[TupleRow]) -> list[tuple[Market, int, 
 def _window(market: Market, start_ms: int | None, end_ms: int | None) -> sql.Composed:
     # COPY takes no parameters: the values are quoted into the statement.
     conditions = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
-        for name, value in market._asdict().items()
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in market._asdict().items()
     ]
     if start_ms is not None:
         conditions.append(sql.SQL("open_time >= {}").format(sql.Literal(start_ms)))

@@ -25,8 +25,10 @@ class DataVersion(NamedTuple):
 _VERSION = """
 SELECT
     (SELECT coalesce(sum(next_offset), 0) FROM consumer_offsets WHERE topic = %s),
-    (SELECT coalesce(sum(hashtextextended(strategy_id || status || last_evaluated_at, 0)), 0) || ':' || count(*)
-     FROM strategies)
+    (
+        SELECT coalesce(sum(hashtextextended(strategy_id || status || last_evaluated_at, 0)), 0) || ':' || count(*)
+        FROM strategies
+    )
 """
 
 # From one market's first row to the next market's, by the primary key: a step a market, not a row a candle.
@@ -70,9 +72,7 @@ def list_markets(connection: Connection[TupleRow]) -> list[Market]:
     return [Market(*row) for row in connection.execute(_MARKETS).fetchall()]
 
 
-def markets_with_newer_candles(
-    connection: Connection[TupleRow], newest: Mapping[Market, int]
-) -> Sequence[Market]:
+def markets_with_newer_candles(connection: Connection[TupleRow], newest: Mapping[Market, int]) -> Sequence[Market]:
     """Return those of the markets that have a candle after the open time (UTC, ms) given for each."""
     if not newest:
         return []

@@ -89,9 +89,7 @@ def record_absent(connection: Connection[TupleRow], market: Market, gaps: Sequen
         )
 
 
-def absent_ranges(
-    connection: Connection[TupleRow], market: Market, *, start_ms: int, end_ms: int
-) -> tuple[Gap, ...]:
+def absent_ranges(connection: Connection[TupleRow], market: Market, *, start_ms: int, end_ms: int) -> tuple[Gap, ...]:
     """Return the recorded ranges that touch `[start_ms, end_ms)`, oldest first; they may overlap."""
     rows = connection.execute(
         "SELECT start_time, end_time FROM absent_candles WHERE exchange = %s AND symbol = %s "

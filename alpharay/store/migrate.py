@@ -21,9 +21,7 @@ def migrate(database_url: str) -> str:
     psycopg.errors.LockNotAvailable, wrapped by SQLAlchemy's OperationalError). A statement that would wait
     longer than that for a busy table fails instead of blocking everyone behind it.
     """
-    engine = create_engine(
-        _driver_url(database_url), poolclass=NullPool, connect_args={"connect_timeout": 10}
-    )
+    engine = create_engine(_driver_url(database_url), poolclass=NullPool, connect_args={"connect_timeout": 10})
     with engine.connect() as connection:
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})

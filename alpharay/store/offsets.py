@@ -43,9 +43,7 @@ def start_offset(connection: Connection[TupleRow], key: PartitionKey, first: int
     return stored
 
 
-def advance_offset(
-    connection: Connection[TupleRow], key: PartitionKey, *, last_read: int, next_offset: int
-) -> None:
+def advance_offset(connection: Connection[TupleRow], key: PartitionKey, *, last_read: int, next_offset: int) -> None:
     """Move the stored offset from `last_read` to `next_offset`, or raise PartitionTakenError.
 
     Call it first in the batch's transaction: it locks the row, so a rival waits here, and then finds the

@@ -68,8 +68,7 @@ def publish_outbox(pool: DatabasePool, producer: MessageProducer, *, limit: int 
         if held is None or not held[0]:
             return 0
         rows = connection.execute(
-            "SELECT id, topic, key, value, headers FROM outbox WHERE published_at IS NULL "
-            "ORDER BY id LIMIT %s",
+            "SELECT id, topic, key, value, headers FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT %s",
             (limit,),
         ).fetchall()
         if not rows:
@@ -83,9 +82,7 @@ def publish_outbox(pool: DatabasePool, producer: MessageProducer, *, limit: int 
                 headers=headers,
             )
         producer.flush()
-        connection.execute(
-            "UPDATE outbox SET published_at = now() WHERE id = ANY(%s)", ([row[0] for row in rows],)
-        )
+        connection.execute("UPDATE outbox SET published_at = now() WHERE id = ANY(%s)", ([row[0] for row in rows],))
         return len(rows)
 
 

@@ -79,8 +79,7 @@ class RunState:
 def enqueue_run(connection: Connection[TupleRow], request: DiscoveryRequest, *, priority: int = 0) -> bool:
     """Queue a run; False when its `run_id` is known, and then nothing changes. Higher priorities go first."""
     added = connection.execute(
-        "INSERT INTO discovery_runs (run_id, request, priority) VALUES (%s, %s::jsonb, %s) "
-        "ON CONFLICT DO NOTHING",
+        "INSERT INTO discovery_runs (run_id, request, priority) VALUES (%s, %s::jsonb, %s) ON CONFLICT DO NOTHING",
         (request.run_id, msgspec.json.encode(request).decode(), priority),
     )
     return added.rowcount == 1

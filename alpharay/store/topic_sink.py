@@ -299,9 +299,7 @@ class TopicSink(Generic[Batch]):
         self._before_write()
         self._writer.prepare(self._pool, batch.prepared.content)
         with self._pool.connection() as connection:
-            advance_offset(
-                connection, batch.partition.key, last_read=batch.first_offset, next_offset=batch.next_offset
-            )
+            advance_offset(connection, batch.partition.key, last_read=batch.first_offset, next_offset=batch.next_offset)
             refusals = [*batch.prepared.refusals, *self._writer.write(connection, batch.prepared.content)]
             # Before the commit: an offset that has advanced says that its refused messages are safe
             # elsewhere.
