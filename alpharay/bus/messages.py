@@ -93,6 +93,33 @@ class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):
     """What `score` measures; the run's request says it when this does not."""
 
 
+class SignalMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal that the service answered with.
+
+    Identity: `signal_id`; a client that asks again under its own id causes no second message, a crash between
+    sending and the broker's word may.
+    """
+
+    version: int = 1
+    signal_id: str
+    request_id: str
+    exchange: str
+    symbol: str
+    timeframe: str
+    action: str
+    """BUY, SELL or HOLD."""
+    confidence: float
+    """In [0, 1]."""
+    price: float
+    """The client's price."""
+    candle_time: OpenTime
+    """Open time of the newest closed candle, UTC ms."""
+    candle_close: float
+    strategy_ids: tuple[str, ...]
+    generated_at: int
+    """UTC ms."""
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be processed, why, and where it came from.
 

@@ -1,0 +1,78 @@
+"""How much a strategy counts: its out-of-sample Sharpe ratio, shrunk by how little is known about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alpharay.strategies.strategy import Strategy
+
+YEAR_MS = 365.0 * 86_400_000.0
+
+FLOOR = 0.01
+"""What a strategy counts without good evidence: next to nothing, but visible in the answer."""
+
+PRIOR_DEVIATION = 0.5
+"""Spread of the annual Sharpe ratios that strategies really have, around a mean of none."""
+
+TRADES_FOR_HALF = 10.0
+"""Out-of-sample trades at which a strategy's weight reaches half of what its Sharpe ratio gives."""
+
+TRUST = {"DEPLOYED": 1.0, "VALIDATED": 1.0, "CANDIDATE": 0.5}
+"""By status. A candidate is the best of thousands that were tried, and nothing has corrected for that yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStrategy:
+    """A stored strategy with its evidence; the figures are those of `alpharay.backtest.metrics`."""
+
+    strategy_id: str
+    exchange: str
+    symbol: str
+    timeframe: str
+    strategy: Strategy
+    parameters: Mapping[str, float]
+    status: str
+    objective: str | None
+    score: float
+    in_sample: Mapping[str, float | None]
+    out_of_sample: Mapping[str, float | None]
+    start_time: int
+    """Open time (UTC, ms) of the first candle that the search used: every vote starts there too."""
+    train_end_time: int
+    """First open time that the search did not see, UTC ms."""
+    end_time: int
+    """End of the window, exclusive, UTC ms."""
+
+
+def weight(stored: ScoredStrategy) -> float:
+    """Return the weight of a strategy's vote, in [FLOOR, 1].
+
+    weight = trust * S * k * n / (n + 10), at least FLOOR and at most 1:
+
+    * S: the smaller of the annual Sharpe ratios in and out of sample; out of sample alone may be luck,
+      in sample alone is selection.
+    * k = v / (v + 1 / years): the part of a Sharpe ratio measured over so many out-of-sample years that is
+      no error, when the true ones spread with variance v = 0.25 and the error of a measured one has
+      variance 1 / years (Lo 2002, "The Statistics of Sharpe Ratios"). One year keeps a fifth, four half.
+    * n: trades out of sample. Ten halve the weight: few trades say little, however good.
+    * trust: 1 for a validated strategy, 1/2 for a candidate.
+
+    A missing, infinite, zero or negative result leaves FLOOR.
+    """
+    out, inside = _number(stored.out_of_sample, "sharpe"), _number(stored.in_sample, "sharpe")
+    trades = _number(stored.out_of_sample, "trades")
+    years = (stored.end_time - stored.train_end_time) / YEAR_MS
+    if out is None or inside is None or trades is None or years <= 0.0:
+        return FLOOR
+    variance = PRIOR_DEVIATION**2
+    kept = variance / (variance + 1.0 / years)
+    seen = trades / (trades + TRADES_FOR_HALF)
+    return min(max(TRUST.get(stored.status, 0.0) * min(out, inside) * kept * seen, FLOOR), 1.0)
+
+
+def _number(metrics: Mapping[str, float | None], name: str) -> float | None:
+    """Return a metric that is a finite number above zero."""
+    value = metrics.get(name)
+    return value if value is not None and math.isfinite(value) and value > 0.0 else None
