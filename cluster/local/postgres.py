@@ -27,6 +27,7 @@ from cluster.local.process import (
     launch,
     log_file,
     running,
+    runs_in,
 )
 from cluster.local.readiness import wait_until_ready
 from cluster.local.service import Report, Service, quiet
@@ -91,9 +92,7 @@ def probe(folder: Path) -> Service | None:
         url=_url(folder, port, DATABASE),
         pid=process.pid,
         log=log_file(folder),
-        note=""
-        if home.is_relative_to(folder)
-        else f"data in {home}: {UNPRIVILEGED_ACCOUNT} cannot enter {folder}",
+        note="" if home.is_relative_to(folder) else f"data in {home}: {UNPRIVILEGED_ACCOUNT} cannot enter {folder}",
     )
 
 
@@ -106,9 +105,7 @@ def purge(folder: Path) -> None:
 
 def _environment() -> dict[str, str]:
     # A caller's PGDATA, PGPORT, PGOPTIONS ... must not reach our server or its initialisation.
-    return {
-        name: value for name, value in child_environment({"LC_ALL": "C"}).items() if not name.startswith("PG")
-    }
+    return {name: value for name, value in child_environment({"LC_ALL": "C"}).items() if not name.startswith("PG")}
 
 
 def _initialise(folder: Path, home: Path, programs_folder: Path, account: Account | None) -> None:
@@ -178,4 +175,4 @@ def _url(folder: Path, port: int, database: str) -> str:
 
 def _end_all(folder: Path, home: Path) -> None:
     # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients to leave.
-    end(folder, ask=signal.SIGINT, working_folder=home / "data")
+    end(folder, ask=signal.SIGINT, is_own=runs_in("postgres", home / "data"))

