@@ -66,7 +66,7 @@ class BacktestWorker:
         return self._name
 
     def process_id(self) -> int:
-        """Return the worker's process id: it has started."""
+        """Return the worker's process id; an answer means that it has started."""
         return os.getpid()
 
     def run(self, key: str, function: list[Any], item: Any) -> Any:
@@ -95,10 +95,11 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
         names = [f"backtest-worker-{run}-{index + 1}" for index in range(workers)]
         # Named for the dashboard. They end with this driver: what they know is in the store or on its way
         # there.
+        worker_class: Any = BacktestWorker
         actors = [
-            BacktestWorker.options(
-                name=name, namespace=NAMESPACE, runtime_env={"env_vars": ONE_THREAD}
-            ).remote(name, niceness)
+            worker_class.options(name=name, namespace=NAMESPACE, runtime_env={"env_vars": ONE_THREAD}).remote(
+                name, niceness
+            )
             for name in names
         ]
         self._actors = _started(actors)
@@ -147,16 +148,17 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
 
 
 def open_workers(workers: int | None, settings: Settings) -> RayExecutor:
-    """Join the Ray cluster of the settings, unless this process has, and start `workers` (None: what suits
-    it).
+    """Join the Ray cluster of the settings, unless this process has, and start workers.
 
-    On one machine that is its cores less one, and niced, so that serving comes first; on many all processors.
+    `workers` None is what suits the cluster: on one machine its cores less one, on more all their processors. On one
+    machine they are niced, so that serving comes first.
     """
     if not ray.is_initialized():
         ray.init(address=settings.ray_address or "auto", namespace=NAMESPACE, log_to_driver=False)
-    alone = sum(node["Alive"] for node in ray.nodes()) == 1
+    alone = sum(node["Alive"] for node in ray.nodes()) == 1  # type: ignore[no-untyped-call]
     if workers is None:
-        workers = max((os.cpu_count() or 2) - 1, 1) if alone else int(ray.cluster_resources().get("CPU", 1))
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        workers = max((os.cpu_count() or 2) - 1, 1) if alone else int(resources.get("CPU", 1))
     return RayExecutor(workers, niceness=LAPTOP_NICENESS if alone else 0)
 
 
@@ -168,7 +170,8 @@ def _started(actors: list[Any]) -> list[Any]:
         if call in late:
             ray.kill(actor, no_restart=True)
     if not ready:
-        free = ray.available_resources().get("CPU", 0.0)
+        resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        free = resources.get("CPU", 0.0)
         raise WorkersMissingError(
             f"none of {len(actors)} backtest workers started in {START_TIMEOUT_S:.0f} s; Ray has {free:g} processors "
             "free: end other jobs, or use --workers 0 to search in this process"

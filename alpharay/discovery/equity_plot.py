@@ -71,9 +71,7 @@ def write_equity_plot(reports: Sequence[DiscoveryReport], file: Path) -> Path:
     return file
 
 
-def _draw(
-    figure: go.Figure, column: int, candles: Candles, equity: FloatArray, label: str, **line: str
-) -> None:
+def _draw(figure: go.Figure, column: int, candles: Candles, equity: FloatArray, label: str, **line: str) -> None:
     rows = downsample(equity)
     figure.add_trace(
         go.Scatter(

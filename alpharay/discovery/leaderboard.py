@@ -30,9 +30,7 @@ def leaderboard(reports: Sequence[DiscoveryReport], *, a_strategy: int | None = 
     Never by what they did out of sample: whoever picks by it has looked at it, and it is in sample from then
     on.
     """
-    entries = [
-        Entry(report, champion) for report in reports for champion in report.champions[: a_strategy or None]
-    ]
+    entries = [Entry(report, champion) for report in reports for champion in report.champions[: a_strategy or None]]
     return sorted(entries, key=lambda entry: -entry.champion.score)
 
 
@@ -59,9 +57,7 @@ def leaderboard_table(reports: Sequence[DiscoveryReport], *, a_strategy: int | N
             *_cells(champion.out_of_sample),
         )
     table.add_section()
-    table.add_row(
-        "buy and hold", "", "", *_cells(first.hold_in_sample), *_cells(first.hold_out_of_sample), style="dim"
-    )
+    table.add_row("buy and hold", "", "", *_cells(first.hold_in_sample), *_cells(first.hold_out_of_sample), style="dim")
     return Group(table, Text("\n".join(reading_notes(reports)), style="dim"))
 
 
@@ -86,9 +82,7 @@ def reading_notes(reports: Sequence[DiscoveryReport]) -> list[str]:
         notes.append(f"Never traded with a finite score, whatever the parameters: {', '.join(empty)}.")
     interrupted = sorted({report.stop_reason for report in reports} & {"interrupted", "time_budget"})
     if interrupted:
-        why = " and ".join(
-            {"interrupted": "Ctrl-C", "time_budget": "the time budget"}[item] for item in interrupted
-        )
+        why = " and ".join({"interrupted": "Ctrl-C", "time_budget": "the time budget"}[item] for item in interrupted)
         notes.append(f"Ended early by {why}: this is the best of the generations that were done until then.")
     return notes
 
@@ -108,18 +102,14 @@ def report_json(report: DiscoveryReport) -> dict[str, object]:
         "train_end_time": report.parts.train_end_time,
         "buy_and_hold": {
             "in_sample": metrics_json(report.hold_in_sample),
-            "out_of_sample": None
-            if report.hold_out_of_sample is None
-            else metrics_json(report.hold_out_of_sample),
+            "out_of_sample": None if report.hold_out_of_sample is None else metrics_json(report.hold_out_of_sample),
         },
         "champions": [
             {
                 "parameters": champion.parameters,
                 "score": champion.score,
                 "in_sample": metrics_json(champion.in_sample),
-                "out_of_sample": None
-                if champion.out_of_sample is None
-                else metrics_json(champion.out_of_sample),
+                "out_of_sample": None if champion.out_of_sample is None else metrics_json(champion.out_of_sample),
             }
             for champion in report.champions
         ],

@@ -72,8 +72,6 @@ def scores(objective: Objective, metrics: FloatArray) -> FloatArray:
     """
     values = np.asarray(objective(metrics), dtype=np.float64)
     if values.shape != (len(metrics),):
-        raise ValueError(
-            f"objective must return one score for each of {len(metrics)} genomes, was {values.shape}"
-        )
+        raise ValueError(f"objective must return one score for each of {len(metrics)} genomes, was {values.shape}")
     good = np.isfinite(values) & (_column(metrics, "trades") > 0.0)
     return np.where(good, values, WORST)

@@ -54,15 +54,11 @@ def crossover(
 def _spread(uniform: FloatArray) -> FloatArray:
     """Return how far two children are apart relative to their parents."""
     exponent = 1.0 / (CROSSOVER_INDEX + 1.0)
-    spread: FloatArray = np.where(
-        uniform <= 0.5, (2.0 * uniform) ** exponent, (0.5 / (1.0 - uniform)) ** exponent
-    )
+    spread: FloatArray = np.where(uniform <= 0.5, (2.0 * uniform) ** exponent, (0.5 / (1.0 - uniform)) ** exponent)
     return spread
 
 
-def mutate(
-    space: SearchSpace, genomes: FloatArray, probability: float, generator: np.random.Generator
-) -> FloatArray:
+def mutate(space: SearchSpace, genomes: FloatArray, probability: float, generator: np.random.Generator) -> FloatArray:
     """Return the genomes with each value changed with `probability`.
 
     They may break bounds and order constraints. A real value takes a Gaussian step. A whole number takes,

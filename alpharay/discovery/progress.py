@@ -101,9 +101,7 @@ class DiscoveryProgress:
             table.add_column(column, justify="right", no_wrap=True)
         room = max(self._console.height - ROWS_KEPT_FREE, 1)
         # Running searches first: with more strategies than lines, what has ended makes room.
-        ordered = sorted(
-            self._latest.items(), key=lambda item: item[1] is not None and item[1].stop_reason is not None
-        )
+        ordered = sorted(self._latest.items(), key=lambda item: item[1] is not None and item[1].stop_reason is not None)
         for name, item in ordered[:room]:
             table.add_row(name, *_cells(item))
         if len(ordered) > room:

@@ -87,9 +87,7 @@ class SearchSettings:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, was {getattr(self, name)}")
         if self.elites >= self.population:
-            raise ValueError(
-                f"elites must be fewer than the population of {self.population}, was {self.elites}"
-            )
+            raise ValueError(f"elites must be fewer than the population of {self.population}, was {self.elites}")
         for name in ("crossover_probability", "mutation_probability"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], was {getattr(self, name)}")

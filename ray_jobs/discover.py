@@ -1,0 +1,195 @@
+r"""Job: search strategies' parameters on stored candles and store the best, with their out-of-sample figures.
+
+With --symbol it searches now, shows the progress, a leaderboard and an equity plot; Ctrl-C keeps what was
+found. With --from-queue it works on the runs that requests have queued (`ray_jobs.request_discovery`,
+`ray_jobs.consume`).
+
+For example:
+
+Every strategy of the catalogue on the sample index, with one worker of the Ray cluster:
+
+    python -m ray_jobs.discover --symbol SPX/USD --timeframe 1d --strategies all --seed 1
+
+A larger search of two strategies in this process, without Ray, for one minute at most:
+
+    python -m ray_jobs.discover --symbol BTC --timeframe 1m --days 70 --strategies MACD_CROSSOVER,SMA_RSI \
+        --population 500 --generations 100 --workers 0 --time-budget 60
+
+Queued runs until none is left, as a job of the cluster:
+
+    ray job submit -- python -m ray_jobs.discover --from-queue --workers 4
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from alpharay.settings import SettingMissingError, Settings, settings, state_folder
+
+if TYPE_CHECKING:
+    from ray_jobs.market_discovery import MarketDiscovery
+
+OUTPUT_FOLDER = "discoveries"
+JOB_LOG_WIDTH = 150
+"""Columns of a table where there is no terminal to ask."""
+
+# \b keeps the examples' lines as they are.
+HELP = re.sub(r"\n\n(?=    )", "\n\n\b\n", __doc__ or "")
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(help=HELP)
+def main(
+    symbol: Annotated[str | None, typer.Option(help="SPX/USD, or SPX for the default quote.")] = None,
+    timeframe: Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d …")] = "1d",
+    exchange: Annotated[
+        str | None, typer.Option(help="Where the candles are from; needed when several have the symbol.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Only the newest days; all when not given.")] = None,
+    strategies: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
+    population: Annotated[int, typer.Option(min=2, help="Genomes a generation.")] = 50,
+    generations: Annotated[int, typer.Option(min=1, help="Generations at most.")] = 30,
+    top: Annotated[int, typer.Option(min=1, help="Champions to keep of each strategy.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same champions.")] = 0,
+    objective: Annotated[
+        str, typer.Option(help="sharpe, sortino, calmar, profit_factor, total_return or tradestream.")
+    ] = "sharpe",
+    train_fraction: Annotated[float, typer.Option(help="Share of the candles that the search sees.")] = 0.7,
+    fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
+    slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Ray workers; 0 for this process; what suits when not given.")
+    ] = None,
+    time_budget: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds to search at most; keeps what was found.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the equity plot.")] = None,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Do not store the champions.")] = False,
+    from_queue: Annotated[bool, typer.Option("--from-queue", help="Search queued runs instead.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="With --from-queue: wait for more.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Search; see the module's text."""
+    # Numba and plotly take seconds to import, which `--help` need not wait for.
+    from alpharay.backtest.costs import Costs
+    from alpharay.discovery.search import SearchSettings
+    from alpharay.market.symbol import resolve_symbol
+    from alpharay.market.timeframe import timeframe_ms
+    from ray_jobs.market_discovery import MarketDiscovery
+    from ray_jobs.request_discovery import chosen_strategies
+
+    try:
+        current = settings()
+        if from_queue:
+            discover_queued(current, workers=workers, forever=forever)
+            return
+        if symbol is None:
+            raise typer.BadParameter("give --symbol to search now, or --from-queue to work on queued runs")
+        timeframe_ms(timeframe)
+        asked = MarketDiscovery(
+            symbol=resolve_symbol(symbol, current.default_quote),
+            timeframe=timeframe,
+            exchange=exchange,
+            days=days,
+            strategy_names=tuple(chosen_strategies(strategies)),
+            search=SearchSettings(
+                population=population,
+                generations=generations,
+                top_n=top,
+                seed=seed,
+                objective=objective,
+                train_fraction=train_fraction,
+            ),
+            costs=Costs(fee, slippage),
+            workers=workers,
+            time_budget_s=time_budget,
+        )
+        discover_now(current, asked, out=out, store=not no_store, as_json=as_json)
+    except (ValueError, LookupError, RuntimeError, SettingMissingError) as error:
+        typer.echo(f"error: {error.args[0] if error.args else error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None, store: bool, as_json: bool) -> None:
+    """Search one market's strategies now; show, store and plot what was found."""
+    from alpharay.discovery.equity_plot import write_equity_plot
+    from alpharay.discovery.leaderboard import leaderboard_table, report_json
+    from alpharay.discovery.progress import DiscoveryProgress
+    from ray_jobs.market_discovery import (
+        discovery_pool,
+        open_executor,
+        read_market,
+        run_ids,
+        search_market,
+        store_reports,
+    )
+
+    console = _console(error=as_json)
+    candles = read_market(current, asked)
+    console.print(f"{len(candles):,} candles of {candles.exchange} {candles.symbol} {candles.timeframe} read")
+    with (
+        open_executor(asked.workers, current) as executor,
+        DiscoveryProgress(asked.strategy_names, console) as progress,
+    ):
+        reports = search_market(asked, candles, executor, progress)
+    if any(report.stop_reason == "interrupted" for report in reports):
+        console.print("[bold]Ctrl-C: keeping what was found so far.[/bold]")
+    a_strategy = 1 if len(reports) > 1 else None
+    console.print(leaderboard_table(reports, a_strategy=a_strategy))
+    if store:
+        with discovery_pool(current) as pool:
+            outcomes = store_reports(pool, reports)
+        champions = sum(len(report.champions) for report in reports)
+        console.print(
+            f"{outcomes.count('stored')} runs stored, {outcomes.count('known')} were stored before; "
+            f"{champions} champions are on their way through Kafka into the table of strategies"
+        )
+    name = f"{candles.symbol}-{candles.timeframe}-{datetime.now(UTC):%Y%m%dT%H%M%S}.html".replace("/", "-")
+    plot = write_equity_plot(reports, (out or state_folder() / OUTPUT_FOLDER) / name)
+    console.print(f"equity plot: {plot.resolve()}", soft_wrap=True, highlight=False)
+    if as_json:
+        ids = run_ids(reports)
+        results = [{"run_id": run_id, **report_json(report)} for run_id, report in zip(ids, reports, strict=True)]
+        typer.echo(json.dumps({"equity_plot": str(plot.resolve()), "searches": results}, indent=2))
+
+
+def discover_queued(current: Settings, *, workers: int | None, forever: bool) -> None:
+    """Search queued runs until none is left, or for ever."""
+    from ray_jobs.market_discovery import discovery_pool, open_executor, worker_name
+    from ray_jobs.queued_discovery import work_queue
+
+    console = _console(error=False)
+    with discovery_pool(current) as pool, open_executor(workers, current) as executor:
+        console.print(f"{worker_name()} searches queued runs with {executor.workers} workers")
+        try:
+            finished = work_queue(
+                pool,
+                executor,
+                worker_name(),
+                on_run=lambda run, text: console.print(
+                    f"{run.run_id} {run.request.symbol} {run.request.strategy_name}: {text}", highlight=False
+                ),
+                forever=forever,
+            )
+        except KeyboardInterrupt:
+            console.print("Ctrl-C: the runs in hand go back to the queue when their leases end")
+            return
+    console.print(f"{finished} runs finished")
+
+
+def _console(*, error: bool) -> Console:
+    """Return the console; beside JSON on standard output it writes to standard error."""
+    console = Console(stderr=error)
+    return console if console.is_terminal else Console(stderr=error, width=JOB_LOG_WIDTH)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,136 @@
+"""Search strategies on one market's stored candles, now, and store what was found."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from alpharay.backtest.costs import Costs
+from alpharay.bus.messages import DiscoveryRequest
+from alpharay.discovery.evaluation import Executor, SerialExecutor
+from alpharay.discovery.search import DiscoveryReport, OnGeneration, SearchSettings, discover_all
+from alpharay.market.candles import Candles
+from alpharay.market.timeframe import DAY_MS
+from alpharay.settings import Settings
+from alpharay.store.candle_rows import Market
+from alpharay.store.candles import load_candles, newest_open_time
+from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, in_transaction, open_pool
+from alpharay.store.runs import claim_run, enqueue_run, finish_run
+from alpharay.strategies.catalogue import strategy_named
+from ray_jobs.discovery_messages import champion_messages, request_of, run_progress
+from ray_jobs.stored_market import find_market
+
+Outcome = Literal["stored", "known"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketDiscovery:
+    """What to search: strategies of the catalogue on one stored market.
+
+    `days` bounds the window, which ends with the newest candle; None takes all. `workers` is None for what
+    suits the cluster, 0 for this process without Ray.
+    """
+
+    symbol: str
+    timeframe: str
+    exchange: str | None
+    days: int | None
+    strategy_names: tuple[str, ...]
+    search: SearchSettings
+    costs: Costs
+    workers: int | None
+    time_budget_s: float | None
+
+
+def read_market(settings: Settings, asked: MarketDiscovery) -> Candles:
+    """Read the candles of the window, once; raises MarketMissingError when there are none."""
+    with discovery_pool(settings) as pool, pool.connection() as connection:
+        market = find_market(connection, asked.symbol, asked.timeframe, asked.exchange)
+        return load_window(connection, market, asked.days)
+
+
+def load_window(connection: Connection[TupleRow], market: Market, days: int | None) -> Candles:
+    """Return the market's candles of the last `days` days before its newest candle, or all."""
+    if days is None:
+        return load_candles(connection, market)
+    newest = newest_open_time(connection, market)
+    return load_candles(connection, market, start_ms=None if newest is None else newest - days * DAY_MS + 1)
+
+
+def search_market(
+    asked: MarketDiscovery, candles: Candles, executor: Executor, on_generation: OnGeneration
+) -> list[DiscoveryReport]:
+    """Search every strategy; Ctrl-C and the time budget keep what was found."""
+    return discover_all(
+        [strategy_named(name) for name in asked.strategy_names],
+        candles,
+        asked.search,
+        executor=executor,
+        on_generation=on_generation,
+        costs=asked.costs,
+        time_budget_s=asked.time_budget_s,
+    )
+
+
+def store_reports(pool: DatabasePool, reports: Sequence[DiscoveryReport]) -> list[Outcome]:
+    """Store each search as a finished run with its champions in the outbox; tell which were known before."""
+    return [in_transaction(pool, partial(_store, report)) for report in reports]
+
+
+def _store(report: DiscoveryReport, connection: Connection[TupleRow]) -> Outcome:
+    """Queue, claim and finish the run in one transaction, so that no worker ever sees it."""
+    request = request_of(report)
+    if not report.log or not enqueue_run(connection, request):
+        return "known"
+    run = claim_run(connection, worker_name(), run_id=request.run_id)
+    assert run is not None, "a run that this transaction has queued can be claimed"
+    finish_run(connection, run, champion_messages(request, report), progress=run_progress(report))
+    return "stored"
+
+
+def run_ids(reports: Sequence[DiscoveryReport]) -> list[str]:
+    """Return the id of each search's run."""
+    return [request_of(report).run_id for report in reports]
+
+
+def search_request(request: DiscoveryRequest) -> tuple[Market, Costs]:
+    """Return the market and the costs that a request names."""
+    return Market(request.exchange, request.symbol, request.timeframe), Costs(request.fee, request.slippage)
+
+
+def worker_name() -> str:
+    """Return the name under which this process claims runs."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@contextmanager
+def discovery_pool(settings: Settings) -> Iterator[DatabasePool]:
+    """Open a small pool whose statements may take as long as reading a year of minutes."""
+    with open_pool(
+        settings.require("database_url"),
+        application="discovery",
+        max_connections=2,
+        statement_timeout_s=BATCH_STATEMENT_TIMEOUT_S,
+    ) as pool:
+        yield pool
+
+
+@contextmanager
+def open_executor(workers: int | None, settings: Settings) -> Iterator[Executor]:
+    """Open the executor for a number of workers; 0 is this process, without Ray."""
+    if workers == 0:
+        yield SerialExecutor()
+        return
+    # Ray takes a second to import, which a search in this process need not wait for.
+    from ray_jobs.backtest_worker import open_workers
+
+    with open_workers(workers, settings) as executor:
+        yield executor

@@ -1,0 +1,151 @@
+r"""Job: ask for searches. Publishes one request for each symbol, window and strategy to Kafka, and exits.
+
+The consumers (`ray_jobs.consume`) queue each as a run, workers (`ray_jobs.discover --from-queue`) search. The
+id of a run follows from what is asked for, so asking twice for the same is one run. Windows end with the
+newest stored candle.
+
+For example:
+
+All strategies on two symbols, over the last 1000 and the last 2000 candles:
+
+    python -m ray_jobs.request_discovery --symbols SPX,IXIC --timeframe 1d --windows 1000,2000
+
+Two strategies on minutes, larger searches, and no message sent yet:
+
+    python -m ray_jobs.request_discovery --symbols BTC --timeframe 1m --windows 46368,121393 \
+        --strategies MACD_CROSSOVER,SMA_RSI --population 200 --dry-run
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+from alpharay.backtest.costs import Costs
+from alpharay.bus.messages import DiscoveryRequest
+from alpharay.bus.producer import MessageProducer, PublishError
+from alpharay.bus.topics import DISCOVERY_REQUESTS
+from alpharay.discovery.search import SearchSettings
+from alpharay.market.symbol import resolve_symbol
+from alpharay.market.timeframe import timeframe_ms
+from alpharay.settings import SettingMissingError, Settings, settings
+from alpharay.store.candles import newest_open_time
+from alpharay.store.database import DatabasePool, open_pool
+from alpharay.strategies.catalogue import CATALOGUE, strategy_named
+from ray_jobs.discovery_messages import discovery_request
+from ray_jobs.stored_market import find_market
+
+# \b keeps the examples' lines as they are.
+HELP = re.sub(r"\n\n(?=    )", "\n\n\b\n", __doc__ or "")
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(help=HELP)
+def main(
+    symbols: Annotated[str, typer.Option(help="Symbols, separated by commas: SPX,IXIC or BTC/USDT.")],
+    timeframe: Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d …")] = "1d",
+    exchange: Annotated[
+        str | None, typer.Option(help="Where the candles are from; needed when several have the symbol.")
+    ] = None,
+    windows: Annotated[str, typer.Option(help="Lengths in candles, separated by commas.")] = "1000,2000,4000",
+    strategies: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
+    population: Annotated[int, typer.Option(min=2, help="Genomes a generation.")] = 50,
+    generations: Annotated[int, typer.Option(min=1, help="Generations at most.")] = 30,
+    top: Annotated[int, typer.Option(min=1, help="Champions to keep of each search.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same champions.")] = 0,
+    objective: Annotated[str, typer.Option(help="What to maximise.")] = "sharpe",
+    train_fraction: Annotated[float, typer.Option(help="Share of a window that the search sees.")] = 0.7,
+    fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
+    slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
+) -> None:
+    """Ask for searches; see the module's text."""
+    try:
+        current = settings()
+        search = SearchSettings(
+            population=population, generations=generations, top_n=top, seed=seed, objective=objective,
+            train_fraction=train_fraction,
+        )  # fmt: skip
+        timeframe_ms(timeframe)
+        with open_pool(current.require("database_url"), application="discovery-requests") as pool:
+            requests = make_requests(
+                pool,
+                [resolve_symbol(one, current.default_quote) for one in symbols.split(",") if one.strip()],
+                timeframe,
+                [int(one) for one in windows.split(",")],
+                chosen_strategies(strategies),
+                search,
+                Costs(fee, slippage),
+                exchange=exchange,
+            )
+        if dry_run:
+            for request in requests:
+                typer.echo(msgspec.json.encode(request).decode())
+        else:
+            publish_requests(current, requests)
+            typer.echo(f"{len(requests)} requests published to {DISCOVERY_REQUESTS}")
+    except (ValueError, LookupError, SettingMissingError, PublishError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def chosen_strategies(names: str) -> list[str]:
+    """Return the strategies named in a comma-separated list, or all; raises KeyError for an unknown one."""
+    if names.strip().lower() == "all":
+        return list(CATALOGUE)
+    return [strategy_named(name.strip().upper()).name for name in names.split(",") if name.strip()]
+
+
+def make_requests(
+    pool: DatabasePool,
+    symbols: Sequence[str],
+    timeframe: str,
+    windows: Sequence[int],
+    strategy_names: Sequence[str],
+    search: SearchSettings,
+    costs: Costs,
+    *,
+    exchange: str | None = None,
+) -> list[DiscoveryRequest]:
+    """Return a request for each symbol, window (in candle periods, up to the newest candle) and strategy.
+
+    Raises LookupError for a symbol without stored candles, ValueError for a window that is not positive.
+    """
+    requests = []
+    length = timeframe_ms(timeframe)
+    for window in windows:
+        if window < 1:
+            raise ValueError(f"windows must be positive numbers of candles, was {window}")
+    for symbol in symbols:
+        with pool.connection() as connection:
+            market = find_market(connection, symbol, timeframe, exchange)
+            newest = newest_open_time(connection, market)
+        assert newest is not None, "a market that was found has a candle"
+        end_time = newest + length
+        for window in windows:
+            requests += [
+                discovery_request(
+                    market, start_time=end_time - window * length, end_time=end_time, strategy_name=name,
+                    settings=search, costs=costs,
+                )
+                for name in strategy_names
+            ]  # fmt: skip
+    return requests
+
+
+def publish_requests(current: Settings, requests: Sequence[DiscoveryRequest]) -> None:
+    """Publish the requests and wait until all are acknowledged; raises PublishError."""
+    bootstrap_servers = current.require("kafka_bootstrap_servers")
+    with MessageProducer(bootstrap_servers, client_id="discovery-requests") as producer:
+        for request in requests:
+            producer.publish(DISCOVERY_REQUESTS, request, key=request.symbol, correlation_id=request.run_id)
+        producer.flush()
+
+
+if __name__ == "__main__":
+    app()
