@@ -38,9 +38,7 @@ class TopicLayout:
     partitions: tuple[int, ...]
 
 
-def describe_topic(
-    bootstrap_servers: str, topic: str, *, timeout_s: float = REQUEST_TIMEOUT_S
-) -> TopicLayout:
+def describe_topic(bootstrap_servers: str, topic: str, *, timeout_s: float = REQUEST_TIMEOUT_S) -> TopicLayout:
     """Ask the brokers for a topic's id and partitions.
 
     Raises TopicMissingError, or KafkaException when none answers.
@@ -51,9 +49,7 @@ def describe_topic(
         description = answers[topic].result(timeout=timeout_s + 1)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise TopicMissingError(
-                f"Kafka has no topic {topic}: run `alpharay stack up`, or create it"
-            ) from error
+            raise TopicMissingError(f"Kafka has no topic {topic}: run `alpharay stack up`, or create it") from error
         raise
     partitions = tuple(sorted(partition.id for partition in description.partitions))
     return TopicLayout(topic, str(description.topic_id), partitions)

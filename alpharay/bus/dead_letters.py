@@ -133,15 +133,11 @@ def replay(producer: MessageProducer, stored: StoredDeadLetter) -> str:
     letter = stored.letter
     if letter.topic is None:
         raise ValueError(f"dead letter {stored.partition}:{stored.offset} names no topic to replay to")
-    producer.publish_bytes(
-        letter.topic, refused_value(letter), key=letter.key, correlation_id=letter.correlation_id
-    )
+    producer.publish_bytes(letter.topic, refused_value(letter), key=letter.key, correlation_id=letter.correlation_id)
     return letter.topic
 
 
-def _read(
-    decoder: MessageDecoder[DeadLetter], value: bytes, partition: int, offset: int
-) -> DeadLetter | None:
+def _read(decoder: MessageDecoder[DeadLetter], value: bytes, partition: int, offset: int) -> DeadLetter | None:
     try:
         return decoder.decode(value)
     except (UndecodableError, NewerVersionError) as error:

@@ -10,7 +10,7 @@ class RecordingProducer:
     def __init__(self) -> None:
         self.published: list[tuple[str, DeadLetter, str]] = []
 
-    def publish(self, topic: str, message: DeadLetter, *, key: str, correlation_id: str | None) -> None:
+    def publish(self, topic: str, message: DeadLetter, *, key: str, **_: object) -> None:
         self.published.append((topic, message, key))
 
 
