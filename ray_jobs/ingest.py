@@ -66,7 +66,7 @@ def main(
     try:
         current = settings()
         markets = parse_markets(exchange, symbols, timeframe, current)
-        starts = {market: _start_ms(market, start, days, current) for market in markets}
+        starts = {market: first_open_time(market, start, days, current) for market in markets}
         start_ingestion(current, starts, shards=shards, interval_s=interval)
         if wait_backfill:
             wait_for_backfill(current, markets, timeout_s=timeout)
@@ -134,7 +134,8 @@ def wait_for_backfill(current: Settings, markets: list[Market], *, timeout_s: fl
     return rows
 
 
-def _start_ms(market: Market, start: datetime | None, days: int, current: Settings) -> int:
+def first_open_time(market: Market, start: datetime | None, days: int, current: Settings) -> int:
+    """Return where a market's ingestion begins (UTC ms): the start, the replay's first candle, or `days` ago."""
     if start is not None:
         return int(start.replace(tzinfo=UTC).timestamp() * 1000)
     if market.exchange != SIMULATED_EXCHANGE:

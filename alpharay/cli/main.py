@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from alpharay.cli import doctor, stack
+from alpharay.cli import demo, doctor, stack
 
 app = typer.Typer(
     name="alpharay",
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(stack.app, name="stack")
 app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
 
 
 if __name__ == "__main__":
