@@ -28,14 +28,9 @@ class ScoredStrategy:
     """A stored strategy with its evidence; the figures are those of `alpharay.backtest.metrics`."""
 
     strategy_id: str
-    exchange: str
-    symbol: str
-    timeframe: str
     strategy: Strategy
     parameters: Mapping[str, float]
     status: str
-    objective: str | None
-    score: float
     in_sample: Mapping[str, float | None]
     out_of_sample: Mapping[str, float | None]
     start_time: int
