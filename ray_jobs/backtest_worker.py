@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import ray
 import structlog
 
@@ -121,23 +122,27 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
         """Return the results in the order of the items; an error of the function is raised here."""
         if function is not self._function:
             self._function, self._reference, self._key = function, ray.put(function), uuid.uuid4().hex
-        waiting = deque(enumerate(items))
-        results: list[Any] = [None] * len(waiting)
-        free = deque(actor for _ in range(CALLS_A_WORKER) for actor in self._actors)
-        running: dict[Any, tuple[int, Any]] = {}
-        while waiting or running:
-            while waiting and free:
-                place, item = waiting.popleft()
-                actor = free.popleft()
-                running[actor.run.remote(self._key, [self._reference], item)] = (place, actor)
+        work = list(items)
+        results: list[Any] = [None] * len(work)
+        # Each worker takes a run of neighbours, which share indicator columns, the same part in every generation; who
+        # has none left takes the last of whoever has most.
+        shares = [deque(part.tolist()) for part in np.array_split(np.arange(len(work)), len(self._actors))]
+        free = deque(index for _ in range(CALLS_A_WORKER) for index in range(len(self._actors)))
+        running: dict[Any, tuple[int, int]] = {}
+        while running or any(shares):
+            while free and any(shares):
+                index = free.popleft()
+                place = shares[index].popleft() if shares[index] else max(shares, key=len).pop()
+                call = self._actors[index].run.remote(self._key, [self._reference], work[place])
+                running[call] = (place, index)
             done, _ = ray.wait(list(running), num_returns=1, timeout=BATCH_TIMEOUT_S)
             if not done:
                 raise TimeoutError(
                     f"no batch of {len(running)} ended in {BATCH_TIMEOUT_S:.0f} s: see the workers in Ray's dashboard"
                 )
-            place, actor = running.pop(done[0])
+            place, index = running.pop(done[0])
             results[place] = ray.get(done[0])
-            free.append(actor)
+            free.append(index)
         return results
 
     def __exit__(

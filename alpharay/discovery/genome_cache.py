@@ -23,13 +23,17 @@ class GenomeCache:
         return len(self._rows)
 
     def missing(self, genomes: FloatArray) -> FloatArray:
-        """Return the distinct genomes that are not here, in order of appearance."""
+        """Return the distinct genomes that are not here, in the order of their values.
+
+        Neighbours share indicator columns, so that cutting them into batches computes few columns twice.
+        """
         unknown: dict[bytes, int] = {}
         for place, genome in enumerate(genomes):
             key = genome.tobytes()
             if key not in self._rows:
                 unknown.setdefault(key, place)
-        return genomes[list(unknown.values())]
+        found = genomes[list(unknown.values())]
+        return found[np.lexsort(found.T[::-1])]
 
     def answer(self, genomes: FloatArray, fresh: FloatArray, fresh_metrics: FloatArray) -> FloatArray:
         """Return the metrics of `genomes`, given those of the ones that were `missing`, and remember them."""

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+
+from alpharay.discovery.operators import crossover, elite, mutate, tournament
+from alpharay.discovery.search_space import SearchSpace, search_space
+from alpharay.strategies.expression import P, close, ta
+from alpharay.strategies.strategy import Integer, Real, Strategy
+
+SPACE: SearchSpace = search_space(
+    Strategy(
+        "TEST",
+        "",
+        (Integer("n", 2, 100, 10), Real("x", 0.0, 1.0, 0.5)),
+        enter=ta.sma(P.n) > P.x,
+        exit=close < P.x,
+    )
+)
+
+
+def test_a_tournament_of_all_prefers_the_best_and_of_one_is_a_draw() -> None:
+    scores = np.array([-np.inf, 1.0, 3.0, 2.0])
+    generator = np.random.default_rng(0)
+    strong = np.bincount(tournament(scores, 4000, 8, generator), minlength=4)
+    draw = np.bincount(tournament(scores, 4000, 1, generator), minlength=4)
+    assert strong[2] > 3500
+    assert strong[0] == 0
+    assert draw.min() > 850
+
+
+def test_the_elite_is_best_first_and_of_equals_the_earlier() -> None:
+    assert elite(np.array([1.0, 5.0, -np.inf, 5.0]), 3).tolist() == [1, 3, 0]
+
+
+def test_crossover_swaps_whole_numbers_and_mixes_reals_around_their_mean() -> None:
+    parents = np.tile(np.array([[10.0, 0.2], [20.0, 0.6]]), (500, 1))
+    children = crossover(SPACE, parents, 1.0, np.random.default_rng(0))
+    assert set(children[:, 0]) == {10.0, 20.0}
+    np.testing.assert_allclose(children[0::2] + children[1::2], np.tile([30.0, 0.8], (500, 1)))
+    assert len(np.unique(children[:, 1])) > 400
+
+
+def test_crossover_with_probability_zero_returns_the_parents() -> None:
+    parents = np.random.default_rng(0).random((20, 2))
+    np.testing.assert_array_equal(crossover(SPACE, parents, 0.0, np.random.default_rng(1)), parents)
+
+
+def test_mutation_changes_about_the_share_it_is_told_and_keeps_whole_numbers_whole() -> None:
+    genomes = np.tile(np.array([[50.0, 0.5]]), (4000, 1))
+    mutated = mutate(SPACE, genomes, 0.25, np.random.default_rng(0))
+    changed = (mutated != genomes).mean(axis=0)
+    assert 0.2 < changed[0] < 0.3
+    assert 0.2 < changed[1] < 0.3
+    np.testing.assert_array_equal(mutated[:, 0], np.rint(mutated[:, 0]))
+
+
+def test_mutation_with_probability_zero_changes_nothing() -> None:
+    genomes = np.random.default_rng(0).random((20, 2))
+    np.testing.assert_array_equal(mutate(SPACE, genomes, 0.0, np.random.default_rng(1)), genomes)
