@@ -10,7 +10,7 @@ from alpharay.backtest.costs import Costs
 from alpharay.backtest.single import backtest_strategy
 from alpharay.discovery.split import buy_and_hold, out_of_sample, split
 from alpharay.strategies.catalogue import CATALOGUE
-from alpharay.strategies.expression import Level, close
+from alpharay.strategies.expression import Level, close, ta
 from alpharay.strategies.strategy import Strategy
 
 CANDLES = random_walk(1200)
@@ -46,10 +46,9 @@ def test_out_of_sample_indicators_are_warm_on_the_first_test_bar() -> None:
     parts = split(CANDLES, 0.5)
     result = out_of_sample(always, {}, parts)
     assert result.trades["entry_bar"].to_list() == [1]
-    slow = CATALOGUE["SMA_EMA_CROSSOVER"]
-    warm = out_of_sample(slow, {"sma": 50, "ema": 45}, parts)
-    cold = backtest_strategy(slow, {"sma": 50, "ema": 45}, parts.test)
-    assert warm.trades["entry_bar"][0] < cold.trades["entry_bar"][0]
+    fresh = Strategy("FRESH", "", (), enter=close > ta.sma(500) * 0.01, exit=close < Level(0.0))
+    assert out_of_sample(fresh, {}, parts).trades["entry_bar"].to_list() == [1]
+    assert backtest_strategy(fresh, {}, parts.test).trades["entry_bar"].to_list() == [500]
 
 
 def test_out_of_sample_starts_flat_with_an_equity_of_one_and_all_its_trades_are_in_the_test_part() -> None:
