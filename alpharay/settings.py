@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_FOLDER = ".alpharay"
+RAY_ON_LOOPBACK = {
+    # Every socket listens on the loopback address; a token in ~/.ray would only make clients differ.
+    "RAY_AUTH_MODE": "disabled",
+    # Ray replaces 127.0.0.1 by the machine's outer address unless it is told that there is but one machine.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
 ENDPOINTS_FILE = "endpoints.env"
 
 
@@ -62,6 +69,16 @@ def state_folder(start: Path | None = None) -> Path:
         if (folder / STATE_FOLDER).is_dir():
             return folder / STATE_FOLDER
     return here / STATE_FOLDER
+
+
+def prepare_for_ray(current: Settings) -> None:
+    """Set what Ray's client reads from the environment when its cluster is on the loopback address.
+
+    Has an effect only before Ray is imported.
+    """
+    if (current.ray_address or "").startswith("127.0.0.1:"):
+        for name, value in RAY_ON_LOOPBACK.items():
+            os.environ.setdefault(name, value)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from alpharay.cli.progress import PartProgress
-from alpharay.settings import Settings, settings, state_folder
+from alpharay.settings import Settings, prepare_for_ray, settings, state_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
 SIGNAL_SECONDS = 60.0
@@ -77,6 +77,7 @@ def _run(
     # The stack has just written where everything is; whatever was read before that is stale.
     settings.cache_clear()
     current = settings()
+    prepare_for_ray(current)
     markets = _markets(current, candles, exchange, symbols)
     with _step(console, 2, "Ingest candles: exchange → Kafka → PostgreSQL"):
         _ingest(current, markets, days)

@@ -14,6 +14,7 @@ import httpx
 import psutil
 
 import cluster
+from alpharay.settings import RAY_ON_LOOPBACK
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
 from cluster.local.process import PartFailedError, child_environment, end, launch, log_file, running
 from cluster.local.readiness import wait_until_ready
@@ -27,12 +28,6 @@ DASHBOARD_PORT = "dashboard-port"
 LEAST_CPU_SLOTS = 4
 LARGEST_OBJECT_STORE_BYTES = 1024**3
 PROJECT = Path(cluster.__file__).resolve().parents[1]
-LOOPBACK_ONLY = {
-    # Every socket listens on the loopback address; a token in ~/.ray would only make clients differ.
-    "RAY_AUTH_MODE": "disabled",
-    # Ray replaces 127.0.0.1 by the machine's outer address unless it is told that there is but one machine.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
 
 
 def start(folder: Path, report: Report = quiet, *, settings: Mapping[str, str], working_folder: Path) -> Service:
@@ -145,7 +140,7 @@ def ray_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the head and of all that it starts."""
     environment = child_environment(
         {
-            **LOOPBACK_ONLY,
+            **RAY_ON_LOOPBACK,
             "RAY_USAGE_STATS_ENABLED": "0",
             # `uv run alpharay ...` must not make Ray build an environment for each worker.
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

@@ -15,6 +15,7 @@ from typing import Literal
 
 import psutil
 
+from alpharay.settings import RAY_ON_LOOPBACK
 from alpharay.store.migrate import migrate
 from cluster.local import exchange, kafka, postgres, ray_head, serve, valkey
 from cluster.local.endpoints import DASHBOARD_VARIABLE, VARIABLES, remove_endpoints, write_endpoints
@@ -175,7 +176,7 @@ def _ray_endpoints(
         VARIABLES[ray_head.NAME]: head.url,
         DASHBOARD_VARIABLE: head.address,
         VARIABLES[serve.NAME]: proxy.url,
-        **ray_head.LOOPBACK_ONLY,
+        **RAY_ON_LOOPBACK,
     }
 
 
