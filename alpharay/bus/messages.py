@@ -96,8 +96,8 @@ class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):
 class SignalMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A signal that the service answered with.
 
-    Identity: `signal_id`; a client that asks again under its own id causes no second message, a crash between
-    sending and the broker's word may.
+    Identity: `signal_id`. A client that asks again under its own id causes no second message; a batch that
+    the broker did not acknowledge may be sent twice.
     """
 
     version: int = 1

@@ -59,6 +59,7 @@ class MarketView:
     decision: Decision
     strategies: tuple[StrategyVote, ...]
     strategies_json: msgspec.Raw
+    strategy_ids: tuple[str, ...]
     problems: tuple[str, ...] = ()
     """Strategies that could not vote, and why."""
 
@@ -147,6 +148,7 @@ def market_view(candles: Candles, stored: Sequence[ScoredStrategy]) -> MarketVie
         decision=combine(votes, [item.weight for item in shown]),
         strategies=tuple(shown),
         strategies_json=msgspec.Raw(msgspec.json.encode(shown)),
+        strategy_ids=tuple(item.strategy_id for item in shown),
         problems=tuple(problems),
     )
 

@@ -1,0 +1,142 @@
+"""The Serve application `signal`: `POST /generate_signal` from stored strategies and the newest candles.
+
+What always runs together is one replica: a hop between two costs more than everything that is done here.
+
+    serve deploy serve_apps/signal.yaml
+    serve run serve_apps.signal:app
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+
+import structlog
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.schema import LoggingConfig
+
+import alpharay
+from alpharay.bus.background_publisher import BackgroundPublisher
+from alpharay.bus.producer import MessageProducer
+from alpharay.feeds.exchange_clock import ExchangeClock
+from alpharay.settings import Settings, settings
+from alpharay.signals.answer import Limits
+from alpharay.signals.snapshot import Snapshot
+from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, open_pool
+from alpharay.store.remembered_answers import RememberedAnswers
+from alpharay.store.signal_snapshots import SignalSnapshots
+from serve_apps.signal_api import signal_api
+from serve_apps.signal_refresh import SnapshotRefresher
+from serve_apps.signal_service import SignalService
+
+LOGGING = LoggingConfig(encoding="JSON", enable_access_log=False)
+"""Serve's JSON lines, without its access log: the service writes one line a request itself, which says more."""
+
+
+@serve.deployment(
+    name="SignalService",
+    autoscaling_config=AutoscalingConfig(
+        min_replicas=1,
+        max_replicas=4,
+        # An answer takes well under a millisecond: so many at once means that requests wait for the processor.
+        target_ongoing_requests=16,
+        upscale_delay_s=5,
+        downscale_delay_s=120,
+    ),
+    max_ongoing_requests=64,
+    max_queued_requests=256,
+    backpressure_config=BackpressureConfig(status_code=503, retry_after_s=1),
+    health_check_period_s=5,
+    health_check_timeout_s=10,
+    graceful_shutdown_wait_loop_s=0.5,
+    graceful_shutdown_timeout_s=10,
+    max_surge_percent=100,
+    ray_actor_options={"num_cpus": 0.1},
+    logging_config=LOGGING,
+)
+@serve.ingress()
+class SignalServer:
+    """One replica: it takes its first snapshot, which compiles the kernels, before Serve sends it a request."""
+
+    def __init__(self) -> None:
+        _log_through_serve()
+        current = settings()
+        self._pool = open_pool(
+            current.require("database_url"),
+            application="alpharay-signal",
+            max_connections=1,
+            statement_timeout_s=BATCH_STATEMENT_TIMEOUT_S,
+        )
+        clock = ExchangeClock(current.exchange_url)
+        refresher = SnapshotRefresher(snapshot_source(self._pool, clock))
+        self._service = SignalService(
+            refresher,
+            clock,
+            RememberedAnswers(None if current.redis_url is None else current.redis_url.get_secret_value()),
+            _publisher(current),
+            limits=Limits(
+                data_age_timeframes=current.signal_max_age_timeframes,
+                price_deviation=current.signal_max_price_deviation,
+            ),
+            default_quote=current.default_quote,
+        )
+        refresher.start()
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Return the HTTP application."""
+        versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
+        return signal_api(self._service, versions=versions)
+
+    def check_health(self) -> None:
+        """Raise when the replica must be replaced; no database is asked."""
+        if not self._service.refresher.is_alive():
+            raise RuntimeError("the snapshot's refresher has stopped or hangs")
+
+    def __del__(self) -> None:
+        """Let go of everything; what waits for Kafka has a few seconds to leave."""
+        service = getattr(self, "_service", None)
+        if service is not None:
+            service.refresher.stop()
+            if service.publisher is not None:
+                service.publisher.close()
+            self._pool.close(timeout=2.0)
+
+
+def snapshot_source(pool: DatabasePool, clock: ExchangeClock) -> Callable[[], Snapshot]:
+    """Return the function that the refresher calls: it asks the exchange's clock, then reads what changed."""
+    snapshots = SignalSnapshots()
+    log = structlog.get_logger(__name__)
+
+    def read() -> Snapshot:
+        try:
+            clock.refresh()
+        except ConnectionError as error:
+            # The clock runs on; the database may still have news.
+            log.warning("signal.clock_not_told", error=str(error))
+        with pool.connection() as connection:
+            return snapshots.refresh(connection)
+
+    return read
+
+
+def _publisher(current: Settings) -> BackgroundPublisher | None:
+    servers = current.kafka_bootstrap_servers
+    if servers is None:
+        return None
+    return BackgroundPublisher(lambda: MessageProducer(servers, client_id="alpharay-signal"))
+
+
+def _log_through_serve() -> None:
+    """Send the library's log lines through Serve's logger, so that they are JSON lines in the replica's file."""
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, structlog.stdlib.render_to_log_kwargs],
+        logger_factory=lambda *_: logging.getLogger("ray.serve"),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+app = SignalServer.bind()

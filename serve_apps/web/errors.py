@@ -1,0 +1,50 @@
+"""Errors over HTTP: one shape for all of them, `{"error": {"code", "field", "value", "message", "hint"}}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.responses import Response
+
+from alpharay.signals.refusal import Refusal
+
+STATUS = {
+    "invalid_json": 400,
+    "not_found": 404,
+    "unknown_symbol": 404,
+    "unknown_market": 404,
+    "method_not_allowed": 405,
+    # The request is right, but the state it meets is not: a conflict, which passes with the next candle. Not 503:
+    # the service works, and a proxy that sees 503 would take it out of its rotation or try again at once.
+    "stale_data": 409,
+    "body_too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_field": 422,
+    "missing_field": 422,
+    "unknown_field": 422,
+    "price_out_of_range": 422,
+    "signal_id_reused": 422,
+    "internal_error": 500,
+    "not_ready": 503,
+    "memory_unavailable": 503,
+}
+"""The HTTP status of each code."""
+
+
+def error_response(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a refusal as an HTTP response, with Retry-After where trying again may help."""
+    shown = {
+        "code": refusal.code,
+        "field": refusal.field,
+        "value": refusal.value,
+        "message": refusal.message,
+        "hint": refusal.hint,
+    }
+    retry = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
+    return Response(
+        msgspec.json.encode({"error": shown}),
+        status_code=STATUS[refusal.code],
+        media_type="application/json",
+        headers={**(headers or {}), **retry},
+    )
