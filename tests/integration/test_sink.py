@@ -23,6 +23,7 @@ from candle_stream import (
     stored_rows,
     wait_until,
 )
+from confluent_kafka import KafkaException
 
 from alpharay.bus.dead_letters import read_dead_letters, replay
 from alpharay.bus.messages import CandleMessage
@@ -316,7 +317,7 @@ def _count(database: str) -> int:
 def _created_again(stack, topic: str) -> bool:
     try:
         new_topic(stack.kafka_bootstrap_servers, name=topic)
-    except Exception:  # the deletion is still under way
+    except KafkaException:  # the deletion is still under way
         return False
     return True
 
