@@ -1,0 +1,59 @@
+# Every target makes its own environment first: a bare clone and a Python 3.11 or newer are enough.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit integration benchmarks up down lock packages packages-dev
+
+BIN := .venv/bin
+CANDLES ?=
+# The caller's settings that would make every Python process compile, or import, something else.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: packages ## the main job: candles in, strategies discovered, a signal served; leaves the stack up
+	@$(BIN)/alpharay doctor
+	@$(BIN)/alpharay demo $(if $(CANDLES),--candles "$(CANDLES)")
+
+up: packages ## start the local stack
+	@$(BIN)/alpharay doctor
+	@$(BIN)/alpharay stack up
+
+down: packages ## end every process of the local stack; its data stays
+	@$(BIN)/alpharay stack down
+
+test: ## every check and test
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory integration
+
+lint: packages-dev ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: packages-dev ## tests that need no server
+	$(BIN)/python -m pytest tests/unit
+
+integration: packages-dev ## tests against real servers
+	$(BIN)/python -m pytest tests/integration
+
+benchmarks: packages-dev ## every benchmark; CANDLES=PATH names the candles of the backtest
+	$(BIN)/python -m benchmarks.backtest $(if $(CANDLES),--candles "$(CANDLES)")
+	$(BIN)/python -m benchmarks.discovery
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.serve
+
+# Hashes for every platform and Python, and no registry's address.
+COMPILE = $(if $(shell command -v uv),uv,.venv/uv/bin/uv) pip compile pyproject.toml --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra build
+
+lock: packages-dev ## pin the newest packages that pyproject.toml allows
+	$(COMPILE) --upgrade -o requirements.lock
+	$(COMPILE) --upgrade --extra dev -c requirements.lock -o requirements-dev.lock
+
+packages:
+	@sh cluster/local/set-up.sh requirements.lock
+
+packages-dev:
+	@sh cluster/local/set-up.sh requirements-dev.lock
