@@ -76,9 +76,7 @@ def connect_exchange(name: str, url: str | None = None) -> ExchangeFeed:
     Raises ValueError when the name is unknown or the url is missing or not allowed.
     """
     if name == SIMULATED_EXCHANGE and url is None:
-        raise ValueError(
-            "the simulated exchange needs its url: run `alpharay stack up`, or set ALPHARAY_EXCHANGE_URL"
-        )
+        raise ValueError("the simulated exchange needs its url: run `alpharay stack up`, or set ALPHARAY_EXCHANGE_URL")
     protocol = _SIMULATED_PROTOCOL if name == SIMULATED_EXCHANGE else name
     if protocol not in ccxt.exchanges:
         near = get_close_matches(name, [*ccxt.exchanges, SIMULATED_EXCHANGE], n=3)
@@ -154,11 +152,7 @@ class ExchangeFeed:
         if self._symbols is None:
             markets = self._ask("its markets", self._client.load_markets)
             self._symbols = tuple(
-                sorted(
-                    name
-                    for name, market in markets.items()
-                    if market["spot"] and market["active"] is not False
-                )
+                sorted(name for name, market in markets.items() if market["spot"] and market["active"] is not False)
             )
         return self._symbols
 
@@ -179,14 +173,11 @@ class ExchangeFeed:
     def _require(self, symbol: str, timeframe: str) -> None:
         if symbol not in self.symbols():
             near = get_close_matches(symbol, self.symbols(), n=3, cutoff=0.5)
-            hint = (
-                f"; did you mean {' or '.join(near)}?" if near else f"; it has {len(self.symbols())} others"
-            )
+            hint = f"; did you mean {' or '.join(near)}?" if near else f"; it has {len(self.symbols())} others"
             raise UnknownSymbolError(f"{self.name} has no spot market {symbol}{hint}")
         if timeframe not in self._client.timeframes:
             raise ValueError(
-                f"timeframe must be one of {', '.join(self._client.timeframes)} at {self.name}, "
-                f"was {timeframe!r}"
+                f"timeframe must be one of {', '.join(self._client.timeframes)} at {self.name}, was {timeframe!r}"
             )
 
     def _ask(self, what: str, call: Callable[[], Result]) -> Result:

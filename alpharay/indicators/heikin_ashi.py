@@ -10,9 +10,7 @@ from alpharay.market.candles import FloatArray
 
 
 @indicator(inputs=("open", "high", "low", "close"), warm_up=lambda: 0)
-def heikin_ashi_close(
-    opening: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray
-) -> FloatArray:
+def heikin_ashi_close(opening: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArray:
     """Return the mean of the four prices."""
     return ((opening + close) + (high + low)) / 4.0
 

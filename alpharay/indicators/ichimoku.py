@@ -23,9 +23,7 @@ def ichimoku_kijun(high: FloatArray, low: FloatArray, length: int) -> FloatArray
     inputs=("high", "low"),
     warm_up=lambda tenkan, kijun, displacement: max(tenkan, kijun) - 1 + displacement,
 )
-def ichimoku_span_a(
-    high: FloatArray, low: FloatArray, tenkan: int, kijun: int, displacement: int
-) -> FloatArray:
+def ichimoku_span_a(high: FloatArray, low: FloatArray, tenkan: int, kijun: int, displacement: int) -> FloatArray:
     """Return the cloud's first edge: the mean of both lines `displacement` bars ago (usual 9, 26, 26)."""
     return lagged((_middle(high, low, tenkan) + _middle(high, low, kijun)) / 2.0, displacement)
 

@@ -85,9 +85,7 @@ def indicator(
             columns = _columns(name, dict(zip(inputs, arguments[:-1], strict=True)))
             sets = np.asarray(arguments[-1], dtype=np.float64)
             if sets.ndim != 2 or sets.shape[1] != len(parameters):
-                raise ValueError(
-                    f"{name}: parameters must have the shape (sets, {len(parameters)}), was {sets.shape}"
-                )
+                raise ValueError(f"{name}: parameters must have the shape (sets, {len(parameters)}), was {sets.shape}")
             for column, key in enumerate(parameters):
                 for value in np.unique(sets[:, column]):
                     _number(name, key, value, whole=key in integers)

@@ -24,9 +24,7 @@ def stochastic_k(high: FloatArray, low: FloatArray, close: FloatArray, length: i
 
 
 @indicator(inputs=("high", "low", "close"), warm_up=lambda length, smoothing: length + smoothing - 2)
-def stochastic_d(
-    high: FloatArray, low: FloatArray, close: FloatArray, length: int, smoothing: int
-) -> FloatArray:
+def stochastic_d(high: FloatArray, low: FloatArray, close: FloatArray, length: int, smoothing: int) -> FloatArray:
     """Return %D, the simple average of %K over `smoothing` bars (usual 14, 3)."""
     return window_mean(stochastic_k(high, low, close, length), smoothing)
 

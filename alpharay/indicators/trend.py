@@ -38,9 +38,7 @@ def plus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -
 )
 def minus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's -DI: downward movement in percent of the average true range, or 0 (Wilder 1978)."""
-    return _share_of_range(_directional_movement(-low, -high), true_range(high, low, close), whole([length]))[
-        0
-    ]
+    return _share_of_range(_directional_movement(-low, -high), true_range(high, low, close), whole([length]))[0]
 
 
 def _share_of_range(movement: FloatArray, ranges: FloatArray, lengths: IntArray) -> FloatArray:
@@ -95,9 +93,7 @@ def _freshness(values: FloatArray, tops: FloatArray, length: int) -> FloatArray:
 
 
 @indicator(inputs=("high", "low"), warm_up=lambda start, increment, maximum: 1, memory="recursive")  # noqa: ARG005
-def parabolic_sar(
-    high: FloatArray, low: FloatArray, start: float, increment: float, maximum: float
-) -> FloatArray:
+def parabolic_sar(high: FloatArray, low: FloatArray, start: float, increment: float, maximum: float) -> FloatArray:
     """Return Wilder's parabolic stop and reverse (Wilder 1978; usual 0.02, 0.02, 0.2).
 
     The first two bars give the direction: long unless the low fell by more than the high rose, as in TA-Lib.
@@ -107,9 +103,7 @@ def parabolic_sar(
 
 
 @kernel
-def _stop_and_reverse(
-    high: FloatArray, low: FloatArray, start: float, increment: float, maximum: float
-) -> FloatArray:
+def _stop_and_reverse(high: FloatArray, low: FloatArray, start: float, increment: float, maximum: float) -> FloatArray:
     out = np.full(high.shape[0], np.nan)
     side = 0.0
     stop = 0.0

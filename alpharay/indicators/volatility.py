@@ -39,9 +39,7 @@ def true_range(high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArr
     inputs=("high", "low", "close"),
     warm_up=lambda length: length,
     memory="recursive",
-    batch=lambda high, low, close, parameters: wilder_averages(
-        true_range(high, low, close), whole(parameters[:, 0])
-    ),
+    batch=lambda high, low, close, parameters: wilder_averages(true_range(high, low, close), whole(parameters[:, 0])),
 )
 def atr(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's average of the true range, begun with the mean of its first `length` (Wilder 1978)."""

@@ -55,9 +55,7 @@ def obv(close: FloatArray, volume: FloatArray) -> FloatArray:
 
 
 @indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda: 0, memory="recursive")
-def accumulation_distribution(
-    high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray
-) -> FloatArray:
+def accumulation_distribution(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray) -> FloatArray:
     """Return Chaikin's accumulation/distribution line; a bar without range adds nothing."""
     return _accumulate(_money_flow(high, low, close, volume))
 
@@ -83,9 +81,7 @@ def vpt(close: FloatArray, volume: FloatArray) -> FloatArray:
     """Return the sum of volume times the close's relative change, from 0 at the first bar and after a NaN."""
     previous = lagged(close, 1)
     relative = ratio(close - previous, previous, 0.0)
-    return _accumulate(
-        np.where(np.isnan(lagged(close * volume, 1)), 0.0 * (close + volume), relative * volume)
-    )
+    return _accumulate(np.where(np.isnan(lagged(close * volume, 1)), 0.0 * (close + volume), relative * volume))
 
 
 @indicator(inputs=("close", "volume"), warm_up=lambda length: length, memory="recursive")
@@ -94,9 +90,7 @@ def force_index(close: FloatArray, volume: FloatArray, length: int) -> FloatArra
     return exponential_average(change(close) * volume, length)
 
 
-@indicator(
-    inputs=("high", "low", "close", "volume"), warm_up=lambda fast, slow: max(fast, slow), memory="recursive"
-)
+@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda fast, slow: max(fast, slow), memory="recursive")
 def klinger(
     high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, fast: int, slow: int
 ) -> FloatArray:

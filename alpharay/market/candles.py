@@ -76,21 +76,16 @@ class Candles:
 
     def to_frame(self) -> pl.DataFrame:
         """Return the candles as a frame with the columns `open_time` (ms), open, high, low, close, volume."""
-        return pl.DataFrame(
-            {"open_time": self.open_time, **{name: getattr(self, name) for name in VALUE_COLUMNS}}
-        )
+        return pl.DataFrame({"open_time": self.open_time, **{name: getattr(self, name) for name in VALUE_COLUMNS}})
 
 
 def candles_from_frame(frame: pl.DataFrame, exchange: str, symbol: str, timeframe: str) -> Candles:
     """Return the candles in a frame with the columns of `Candles.to_frame`, its rows in time order."""
     missing = [name for name in ("open_time", *VALUE_COLUMNS) if name not in frame.columns]
     if missing:
-        raise ValueError(
-            f"candle frame lacks the columns {', '.join(missing)}; it has {', '.join(frame.columns)}"
-        )
+        raise ValueError(f"candle frame lacks the columns {', '.join(missing)}; it has {', '.join(frame.columns)}")
     values = {
-        name: np.ascontiguousarray(frame[name].cast(pl.Float64).to_numpy(), dtype=np.float64)
-        for name in VALUE_COLUMNS
+        name: np.ascontiguousarray(frame[name].cast(pl.Float64).to_numpy(), dtype=np.float64) for name in VALUE_COLUMNS
     }
     open_time = np.ascontiguousarray(frame["open_time"].cast(pl.Int64).to_numpy(), dtype=np.int64)
     return Candles(exchange, symbol, timeframe, open_time, **values)

@@ -17,9 +17,7 @@ TIME_COLUMNS = ("open_time_ms", "open_time", "timestamp", "ts", "date")
 FILE_EXCHANGE = "file"
 
 # Capitals only, so that `my_data.csv` is not taken for the market MY/DATA.
-_NAME = re.compile(
-    r"(?P<base>[A-Z0-9]{2,10})[-_](?P<quote>[A-Z]{3,5})(?:[-_](?P<timeframe>[1-9][0-9]{0,3}[mhd]))?"
-)
+_NAME = re.compile(r"(?P<base>[A-Z0-9]{2,10})[-_](?P<quote>[A-Z]{3,5})(?:[-_](?P<timeframe>[1-9][0-9]{0,3}[mhd]))?")
 # Epoch numbers are told apart by size: each unit covers the years 1973 to 5138 without overlap.
 _EPOCH_UNITS = ((1e11, 1_000, 1), (1e14, 1, 1), (1e17, 1, 1_000), (float("inf"), 1, 1_000_000))
 
@@ -58,9 +56,7 @@ def read_candles(
     known_timeframe = timeframe if timeframe is not None else named_timeframe
     if known_timeframe is None:
         known_timeframe = _common_step(file, matrix[:, 0])
-    checked = check_candles(
-        matrix, exchange=exchange, symbol=resolve_symbol(market), timeframe=known_timeframe
-    )
+    checked = check_candles(matrix, exchange=exchange, symbol=resolve_symbol(market), timeframe=known_timeframe)
     if checked.refused:
         first = checked.refused[0]
         raise CandleFileError(
@@ -113,9 +109,7 @@ def _matrix(file: Path, frame: pl.DataFrame) -> np.ndarray[tuple[int, int], np.d
     missing = [name for name in VALUE_COLUMNS if name not in frame.columns]
     if time_column is None or missing:
         lacks = ", ".join(([] if time_column else [" or ".join(TIME_COLUMNS)]) + missing)
-        raise CandleFileError(
-            f"{file}: the file lacks the columns {lacks}; it has {', '.join(frame.columns)}"
-        )
+        raise CandleFileError(f"{file}: the file lacks the columns {lacks}; it has {', '.join(frame.columns)}")
     columns = [_open_time(file, frame[time_column])]
     columns.extend(_numbers(file, frame[name]) for name in VALUE_COLUMNS)
     matrix = np.column_stack([column.to_numpy() for column in columns])
@@ -161,9 +155,7 @@ def _common_step(file: Path, open_time: np.ndarray[tuple[int], np.dtype[np.float
     steps = np.diff(open_time)
     steps = steps[steps > 0]
     if len(steps) == 0:
-        raise CandleFileError(
-            f"{file}: {len(open_time)} rows do not tell the time frame; give one, such as 1m"
-        )
+        raise CandleFileError(f"{file}: {len(open_time)} rows do not tell the time frame; give one, such as 1m")
     values, counts = np.unique(steps, return_counts=True)
     step = float(values[np.argmax(counts)])
     for unit in ("d", "h", "m"):

@@ -134,9 +134,7 @@ def _refusal(
         case "not_a_number":
             reason = _not_a_number(row, values)
         case "price_not_positive":
-            name, value = next(
-                pair for pair in zip(VALUE_COLUMNS, values[1:5].tolist(), strict=False) if pair[1] <= 0
-            )
+            name, value = next(pair for pair in zip(VALUE_COLUMNS, values[1:5].tolist(), strict=False) if pair[1] <= 0)
             reason = f"{name} must be above 0, was {value}"
         case "high_below_low":
             reason = f"high {high} is below low {low}"
@@ -154,9 +152,7 @@ def _refusal(
             at = int(np.searchsorted(candles.open_time, int(time)))
             if at < len(candles) and candles.open_time[at] == time:
                 rule = "duplicate"
-                same = all(
-                    getattr(candles, name)[at] == values[1 + i] for i, name in enumerate(VALUE_COLUMNS)
-                )
+                same = all(getattr(candles, name)[at] == values[1 + i] for i, name in enumerate(VALUE_COLUMNS))
                 reason = f"open_time {time:.0f} came before, with {'the same' if same else 'other'} values"
             else:
                 rule = "out_of_order"

@@ -30,9 +30,7 @@ def resample(
     """
     source, target = timeframe_ms(candles.timeframe), timeframe_ms(timeframe)
     if target % source != 0:
-        raise ValueError(
-            f"timeframe must be a whole multiple of the candles' {candles.timeframe}, was {timeframe!r}"
-        )
+        raise ValueError(f"timeframe must be a whole multiple of the candles' {candles.timeframe}, was {timeframe!r}")
     if len(candles) == 0:
         return replace(candles, timeframe=timeframe)
     known_from = int(candles.open_time[0]) if known_from_ms is None else known_from_ms

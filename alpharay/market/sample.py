@@ -28,9 +28,7 @@ def sample_candles() -> tuple[Candles, ...]:
     # The package itself is not imported: it takes over a second, and only its two data files are wanted.
     spec = find_spec("arch")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            "the package arch, which holds the sample candles, is not installed: run make demo"
-        )
+        raise ModuleNotFoundError("the package arch, which holds the sample candles, is not installed: run make demo")
     folder = Path(spec.origin).parent / "data"
     return tuple(_read(folder / name / f"{name}.csv.gz", symbol) for symbol, name in _FILES.items())
 

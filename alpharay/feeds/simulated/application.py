@@ -14,8 +14,6 @@ from alpharay.feeds.simulated.parameters import RefusedRequestError
 
 def simulated_exchange_app(exchange: SimulatedExchange) -> ASGIApp:
     """Return the application that answers for `exchange`."""
-    app = Starlette(
-        routes=[*MARKET_DATA_ROUTES, *CONTROL_ROUTES], exception_handlers={RefusedRequestError: refused}
-    )
+    app = Starlette(routes=[*MARKET_DATA_ROUTES, *CONTROL_ROUTES], exception_handlers={RefusedRequestError: refused})
     app.state.exchange = exchange
     return Gate(app, exchange)

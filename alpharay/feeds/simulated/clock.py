@@ -16,9 +16,7 @@ class ReplayClock:
     broken. Speed 0 is a clock that moves by `set` alone. `real_time` gives seconds (tests hand in their own).
     """
 
-    def __init__(
-        self, start_ms: int, end_ms: int, speed: float, real_time: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, start_ms: int, end_ms: int, speed: float, real_time: Callable[[], float] = time.time) -> None:
         if not 0 <= speed < float("inf"):
             raise ValueError(f"speed must be 0 or more, was {speed}")
         self.end_ms = end_ms

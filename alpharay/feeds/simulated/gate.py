@@ -55,9 +55,7 @@ class Gate:
                 "query": scope["query_string"].decode("latin-1"),
                 "status": status,
             }
-            log.info(
-                "request", extra={**about, "milliseconds": round((time.perf_counter() - started) * 1e3, 2)}
-            )
+            log.info("request", extra={**about, "milliseconds": round((time.perf_counter() - started) * 1e3, 2)})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         fault = self._exchange.faults.next_for(scope["path"])

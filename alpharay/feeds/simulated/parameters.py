@@ -21,9 +21,7 @@ def required(query: Mapping[str, str], name: str) -> str:
     """Return a parameter that must be there (-1102 otherwise)."""
     value = query.get(name, "")
     if not value:
-        raise RefusedRequestError(
-            -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
-        )
+        raise RefusedRequestError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
     return value
 
 

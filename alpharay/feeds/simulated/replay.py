@@ -36,9 +36,7 @@ class Replay:
         for candles in sources:
             market = _market(candles)
             if market.identifier in self.markets:
-                raise ValueError(
-                    f"symbol {candles.symbol} is given twice (both are {market.identifier} here)"
-                )
+                raise ValueError(f"symbol {candles.symbol} is given twice (both are {market.identifier} here)")
             self.markets[market.identifier] = market
         if not self.markets:
             raise ValueError("a replay needs at least one market with candles")
