@@ -150,8 +150,8 @@ def _format(folder: Path, class_path: str, port: int) -> None:
             "-XX:TieredStopAtLevel=1",
             "kafka.tools.StorageTool",
             "format",
-            "--cluster-id",
-            urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
+            # One argument, not two: one id in 64 starts with a dash and would be taken for an option.
+            f"--cluster-id={urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip('=')}",
             "--config",
             str(_properties(folder, draft, port, controller_port)),
         ],
