@@ -28,10 +28,10 @@ from alpharay.backtest.walk import (
     TRADE_FIELDS,
     Factors,
     Prices,
-    StopFractions,
+    StopLevels,
     factors_of,
-    fractions_of,
     prices_of,
+    stop_levels_of,
     walk,
 )
 from alpharay.indicators.registry import INDICATORS
@@ -162,7 +162,7 @@ def _run_batch(
     _run_genomes(
         prices_of(market.tables),
         factors_of(costs),
-        fractions_of(stops, both_sides=both_sides),
+        stop_levels_of(stops, market.candles, both_sides=both_sides),
         codes[0],
         codes[1],
         codes[2] if both_sides else None,
@@ -364,7 +364,7 @@ def _compare(  # noqa: C901 - five plain loops, one a kind of comparison
 def _run_genomes(
     prices: Prices,
     factors: Factors,
-    stops: StopFractions | None,
+    stops: StopLevels | None,
     enter_code: CodeArray,
     leave_code: CodeArray,
     enter_short_code: CodeArray | None,

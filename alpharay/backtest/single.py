@@ -20,8 +20,8 @@ from alpharay.backtest.walk import (
     OUTCOME_FIELDS,
     TRADE_FIELDS,
     factors_of,
-    fractions_of,
     prices_of,
+    stop_levels_of,
     walk,
 )
 from alpharay.market.candles import Candles, FloatArray, IntArray
@@ -82,7 +82,7 @@ def backtest(
     # A trade holds at least its decision bar and its entry bar, so there are at most as many as bars.
     trades = np.empty((bars, len(TRADE_FIELDS)))
     count = walk(
-        prices_of(tables), factors_of(costs), fractions_of(stops, both_sides=both_sides),
+        prices_of(tables), factors_of(costs), stop_levels_of(stops, tables.candles, both_sides=both_sides),
         enter, leave, enter_short, leave_short, outcome[0], daily_equity[0], trades,
     )  # fmt: skip
     metrics = metrics_table(outcome, daily_equity, bars, tables.years)

@@ -26,7 +26,8 @@ from alpharay.backtest.bits import WordArray, leading_zeros, next_set_bit
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import PriceTables, first_touch
-from alpharay.market.candles import FloatArray, IntArray
+from alpharay.indicators.registry import INDICATORS
+from alpharay.market.candles import Candles, FloatArray, IntArray
 
 RUIN = 1e-9
 
@@ -83,12 +84,14 @@ class Factors(NamedTuple):
     exit: float
 
 
-class StopFractions(NamedTuple):
+class StopLevels(NamedTuple):
     """Stops as the compiled code takes them: fractions of the price, zero where off."""
 
     stop_loss: float
     take_profit: float
     trailing_stop: float
+    trail_distance: FloatArray
+    """Distance of the ATR trail at each bar, in price; empty where off."""
 
 
 def prices_of(tables: PriceTables) -> Prices:
@@ -112,11 +115,15 @@ def factors_of(costs: Costs) -> Factors:
     return Factors(costs.entry_factor, costs.exit_factor)
 
 
-def fractions_of(stops: Stops, *, both_sides: bool) -> StopFractions | None:
+def stop_levels_of(stops: Stops, candles: Candles, *, both_sides: bool) -> StopLevels | None:
     """Return the kernel's view of `stops`; None when nothing has to be searched (a short always may be liquidated)."""
     if stops == NO_STOPS and not both_sides:
         return None
-    return StopFractions(stops.stop_loss or 0.0, stops.take_profit or 0.0, stops.trailing_stop or 0.0)
+    distance = np.empty(0)
+    if stops.atr_trail is not None:
+        inputs = (candles.high, candles.low, candles.close)
+        distance = stops.atr_trail.multiple * INDICATORS["atr"](*inputs, stops.atr_trail.length)
+    return StopLevels(stops.stop_loss or 0.0, stops.take_profit or 0.0, stops.trailing_stop or 0.0, distance)
 
 
 @njit(cache=True)
@@ -158,7 +165,7 @@ def _climb(
 
 @njit(cache=True)
 def _find_stop(
-    prices: Prices, stops: StopFractions, first: int, last: int, side: float, liquidation: float
+    prices: Prices, stops: StopLevels, first: int, last: int, side: float, liquidation: float
 ) -> tuple[int, float, int]:
     """Return (bar, fill price, reason) of the first stop on bars `first` to `last`; bar -1 when none is hit."""
     entry = prices.open[first]
@@ -167,7 +174,7 @@ def _find_stop(
     adverse_reason = STOP_LOSS
     if side < 0.0 and liquidation < adverse:
         adverse, adverse_reason = liquidation, LIQUIDATION
-    if stops.trailing_stop <= 0.0:
+    if stops.trailing_stop <= 0.0 and len(stops.trail_distance) == 0:
         lower, upper = (adverse, target) if side > 0.0 else (target, adverse)
         bar = first_touch(prices.stop_ranges, first, last, lower, upper)
         if bar < 0:
@@ -175,16 +182,26 @@ def _find_stop(
         price, reason = _fill_of_touch(prices, first, bar, side, adverse, target, adverse_reason)
         return bar, price, reason
     extreme = entry
+    follows_range = len(stops.trail_distance) > 0
+    # A distance that is not known yet is NaN, and no comparison with it holds.
+    ratchet = entry - side * stops.trail_distance[first - 1] if follows_range else -side * np.inf
     for bar in range(first, last + 1):
-        trail = extreme * (1.0 - side * stops.trailing_stop)
-        reason = adverse_reason
-        level = adverse
-        if side * trail > side * adverse:
-            level, reason = trail, TRAILING_STOP
+        level, reason = adverse, adverse_reason
+        if stops.trailing_stop > 0.0:
+            trail = extreme * (1.0 - side * stops.trailing_stop)
+            if side * trail > side * level:
+                level, reason = trail, TRAILING_STOP
+        if side * ratchet > side * level:
+            level, reason = ratchet, TRAILING_STOP
         price, kind = _fill_of_touch(prices, first, bar, side, level, target, reason)
         if kind != SIGNAL:
             return bar, price, kind
-        extreme = max(extreme, prices.high[bar]) if side > 0.0 else min(extreme, prices.low[bar])
+        reached = prices.high[bar] if side > 0.0 else prices.low[bar]
+        extreme = max(extreme, reached) if side > 0.0 else min(extreme, reached)
+        if follows_range:
+            tighter = reached - side * stops.trail_distance[bar]
+            if not side * tighter <= side * ratchet and tighter == tighter:
+                ratchet = tighter
     return -1, 0.0, SIGNAL
 
 
@@ -211,7 +228,7 @@ def _fill_of_touch(
 def walk(  # noqa: C901 - one pass over the trades; splitting it would hand a dozen running values around
     prices: Prices,
     factors: Factors,
-    stops: StopFractions | None,
+    stops: StopLevels | None,
     enter: WordArray,
     leave: WordArray,
     enter_short: WordArray | None,

@@ -23,8 +23,8 @@ from alpharay.backtest.walk import (
     SIGNAL,
     TRADE_FIELDS,
     factors_of,
-    fractions_of,
     prices_of,
+    stop_levels_of,
     walk,
 )
 from alpharay.market.candles import Candles, FloatArray
@@ -111,11 +111,19 @@ def _trades(said: Signals, tables: PriceTables, costs: Costs) -> FloatArray:
     leave_short = _words(said.exit_short) if said.exit_short is not None else None
     settle_conflicts(enter, leave, enter_short, leave_short)
     trades = np.empty((len(tables), len(TRADE_FIELDS)))
+    both_sides = enter_short is not None
     count = walk(
-        prices_of(tables), factors_of(costs), fractions_of(NO_STOPS, both_sides=enter_short is not None),
-        enter, leave, enter_short, leave_short,
-        np.empty(len(OUTCOME_FIELDS)), np.empty(len(tables.day_ends)), trades,
-    )  # fmt: skip
+        prices_of(tables),
+        factors_of(costs),
+        stop_levels_of(NO_STOPS, tables.candles, both_sides=both_sides),
+        enter,
+        leave,
+        enter_short,
+        leave_short,
+        np.empty(len(OUTCOME_FIELDS)),
+        np.empty(len(tables.day_ends)),
+        trades,
+    )
     return trades[:count]
 
 

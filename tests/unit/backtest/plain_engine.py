@@ -39,7 +39,17 @@ class _Curve:
             self.drawdown = max(self.drawdown, 1.0 - value / self.peak)
 
 
-def run_plain(candles, enter, leave, enter_short=None, leave_short=None, fee=0.0, slippage=0.0, stops=(0.0, 0.0, 0.0)):
+def run_plain(
+    candles,
+    enter,
+    leave,
+    enter_short=None,
+    leave_short=None,
+    fee=0.0,
+    slippage=0.0,
+    stops=(0.0, 0.0, 0.0),
+    distance=None,
+):
     o, h, l, c = (getattr(candles, name).tolist() for name in ("open", "high", "low", "close"))
     bars = len(c)
     enter_short = enter_short if enter_short is not None else [False] * bars
@@ -48,6 +58,7 @@ def run_plain(candles, enter, leave, enter_short=None, leave_short=None, fee=0.0
     result, curve = PlainResult(), _Curve()
     side, quantity, cash, entry_bar, entry_price, start_equity, extreme = 0, 0.0, 0.0, -1, 0.0, 1.0, 0.0
     pending: list[str] = []
+    ratchet = math.nan
     closes_equity = []
 
     def finish(bar, price, reason):
@@ -70,6 +81,7 @@ def run_plain(candles, enter, leave, enter_short=None, leave_short=None, fee=0.0
             elif curve.value >= 1e-9:
                 side = 1 if order == "long" else -1
                 entry_bar, entry_price, start_equity, extreme = bar, o[bar], curve.value, o[bar]
+                ratchet = o[bar] - side * distance[bar - 1] if distance is not None else math.nan
                 if side > 0:
                     quantity = start_equity * ((1.0 - fee) / (1.0 + slippage)) / entry_price
                 else:
@@ -85,6 +97,8 @@ def run_plain(candles, enter, leave, enter_short=None, leave_short=None, fee=0.0
                 levels.append((entry_price * (1.0 + (1.0 - fee) * (1.0 - slippage)), "liquidation"))
             if trailing:
                 levels.append((extreme * (1.0 - side * trailing), "trailing_stop"))
+            if not math.isnan(ratchet):
+                levels.append((ratchet, "trailing_stop"))
             level, why = (-side * math.inf, "")
             for candidate, name in levels:
                 if side * candidate > side * level:
@@ -101,6 +115,9 @@ def run_plain(candles, enter, leave, enter_short=None, leave_short=None, fee=0.0
                 finish(bar, target, "take_profit")
             else:
                 extreme = max(extreme, h[bar]) if side > 0 else min(extreme, l[bar])
+                if distance is not None and not math.isnan(distance[bar]):
+                    tighter = h[bar] - distance[bar] if side > 0 else l[bar] + distance[bar]
+                    ratchet = tighter if math.isnan(ratchet) else side * max(side * ratchet, side * tighter)
                 value = quantity * c[bar] if side > 0 else cash - quantity * c[bar]
                 curve.point(bar, value)
                 result.exposure += 1

@@ -12,7 +12,8 @@ from plain_engine import run_plain
 
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.single import backtest
-from alpharay.backtest.stops import NO_STOPS, Stops
+from alpharay.backtest.stops import NO_STOPS, AtrTrail, Stops
+from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import Candles
 
 
@@ -36,7 +37,11 @@ def check(candles: Candles, flags, costs: Costs, stops: Stops = NO_STOPS) -> Non
         candles, enter, leave, short_entries=short_entries, short_exits=short_exits, costs=costs, stops=stops
     )
     fractions = (stops.stop_loss or 0.0, stops.take_profit or 0.0, stops.trailing_stop or 0.0)
-    plain = run_plain(candles, enter, leave, short_entries, short_exits, costs.fee, costs.slippage, fractions)
+    distance = None
+    if stops.atr_trail is not None:
+        ranges = INDICATORS["atr"](candles.high, candles.low, candles.close, stops.atr_trail.length)
+        distance = (stops.atr_trail.multiple * ranges).tolist()
+    plain = run_plain(candles, enter, leave, short_entries, short_exits, costs.fee, costs.slippage, fractions, distance)
     got = [
         (1 if side == "long" else -1, entry, leave_bar, entry_price, exit_price, reason)
         for side, entry, leave_bar, entry_price, exit_price, reason in ours.trades.select(
@@ -110,6 +115,14 @@ def test_stops_on_random_candles(seed, bars, density, stop_loss, take_profit, tr
     candles = random_candles(seed, bars, tick=0.5)
     flags = random_flags(seed, bars, density, 4 if both_sides else 2)
     check(candles, flags, Costs(), Stops(stop_loss, take_profit, trailing_stop))
+
+
+@settings(max_examples=80, deadline=None)
+@given(SEEDS, st.integers(1, 400), st.sampled_from([0.02, 0.2]), st.sampled_from([0.5, 2.0, 6.0]), st.booleans())
+def test_an_atr_trail_on_random_candles(seed, bars, density, multiple, both_sides):
+    candles = random_candles(seed, bars)
+    flags = random_flags(seed, bars, density, 4 if both_sides else 2)
+    check(candles, flags, Costs(), Stops(stop_loss=0.05, atr_trail=AtrTrail(5, multiple)))
 
 
 def test_long_holdings_cross_many_blocks():
