@@ -170,7 +170,7 @@ def discover_queued(current: Settings, *, workers: int | None, forever: bool) ->
     with discovery_pool(current) as pool, open_executor(workers, current) as executor:
         console.print(f"{worker_name()} searches queued runs with {executor.workers} workers")
         try:
-            finished = work_queue(
+            ended = work_queue(
                 pool,
                 executor,
                 worker_name(),
@@ -182,7 +182,7 @@ def discover_queued(current: Settings, *, workers: int | None, forever: bool) ->
         except KeyboardInterrupt:
             console.print("Ctrl-C: the runs in hand go back to the queue when their leases end")
             return
-    console.print(f"{finished} runs finished")
+    console.print(f"{ended} runs ended")
 
 
 def _console(*, error: bool) -> Console:

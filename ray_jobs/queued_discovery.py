@@ -38,14 +38,14 @@ def work_queue(
     stop: threading.Event | None = None,
     lease_s: float = LEASE_S,
 ) -> int:
-    """Search queued runs until none is left (`forever`: until `stop` is set) and return how many were finished.
+    """Search queued runs until none is left (`forever`: until `stop` is set) and return how many were ended.
 
     `on_run` is told how each run ended. A run whose worker died is claimed again when its lease ends, and
     gives the same champions. KeyboardInterrupt leaves the runs in hand to their leases: another worker begins
     them anew.
     """
     stop = stop or threading.Event()
-    finished = 0
+    ended = 0
     while not stop.is_set():
         runs = _claim(pool, owner, lease_s)
         if not runs:
@@ -55,8 +55,8 @@ def work_queue(
             continue
         with LeaseKeeper(pool, runs, lease_s) as keeper:
             for group in _groups(runs):
-                finished += _search_group(pool, executor, group, keeper, on_run, on_generation)
-    return finished
+                ended += _search_group(pool, executor, group, keeper, on_run, on_generation)
+    return ended
 
 
 def _claim(pool: DatabasePool, owner: str, lease_s: float) -> list[ClaimedRun]:
@@ -91,7 +91,7 @@ def _search_group(
     on_run: Callable[[ClaimedRun, str], None],
     on_generation: Callable[[Generation], None],
 ) -> int:
-    """Search and finish one group, and return how many of its runs were finished here."""
+    """Search one group, and return how many of its runs were ended here, DONE or FAILED."""
 
     def watched(generation: Generation) -> None:
         if not keeper.holds_any(group):
@@ -105,7 +105,11 @@ def _search_group(
     except LeaseLostError:
         return 0
     except (ValueError, LookupError) as error:
-        endings = [(run, f"failed: {error}", partial(fail_run, run=run, error=str(error))) for run in group]
+        if len(group) > 1:
+            # It may be the fault of one of them: each is searched alone, and fails or does not.
+            return sum(_search_group(pool, executor, [run], keeper, on_run, on_generation) for run in group)
+        reason = str(error.args[0] if error.args else error)
+        endings = [(run, f"failed: {reason}", partial(fail_run, run=run, error=reason)) for run in group]
     else:
         if any(report.stop_reason == "interrupted" for report in reports):
             raise KeyboardInterrupt
@@ -114,7 +118,7 @@ def _search_group(
             text = f"{len(found)} champions of {report.evaluations:,} backtests"
             progress = run_progress(report)
             endings.append((run, text, partial(finish_run, run=run, champions=found, progress=progress)))
-    finished = 0
+    ended = 0
     for run, text, end in endings:
         try:
             in_transaction(pool, end)
@@ -122,9 +126,9 @@ def _search_group(
             on_run(run, str(error))
         else:
             on_run(run, text)
-            finished += 1
+            ended += 1
         keeper.drop(run)
-    return finished
+    return ended
 
 
 def search_runs(
