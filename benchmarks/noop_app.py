@@ -8,11 +8,10 @@ from starlette.responses import Response
 
 from serve_apps.signal import LOGGING
 
-
 noop = serve.deployment(
     num_replicas=1, max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1}, logging_config=LOGGING
 )
-"""The settings of the signal service's deployment, one replica. No log line is written, where the service writes one."""
+"""The signal service's settings, one replica. No log line is written, unlike there."""
 
 
 @noop
