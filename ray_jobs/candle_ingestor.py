@@ -98,9 +98,7 @@ class CandleIngestor:
                         self._rest(self._interval_s - (time.monotonic() - started))
             except (PublishError, psycopg.Error, PoolTimeout) as error:
                 self._failures += 1
-                log.warning(
-                    "ingestor.round_failed", actor=self._name, retry_in_s=back_off_s, error=str(error)
-                )
+                log.warning("ingestor.round_failed", actor=self._name, retry_in_s=back_off_s, error=str(error))
                 self._rest(back_off_s)
                 back_off_s = min(back_off_s * 2.0, LONGEST_BACK_OFF_S)
 
@@ -123,9 +121,7 @@ class CandleIngestor:
         self._rounds += 1
         self._sign_of_life()
 
-    def _ingestion(
-        self, one: IngestedMarket, pool: DatabasePool, producer: MessageProducer
-    ) -> MarketIngestion:
+    def _ingestion(self, one: IngestedMarket, pool: DatabasePool, producer: MessageProducer) -> MarketIngestion:
         known = self._markets.get(one.market)
         if known is not None and known.start_ms == one.start_ms:
             return known

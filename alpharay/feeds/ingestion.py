@@ -99,6 +99,7 @@ class MarketIngestion:
         self._after_page = after_page
         self._length = timeframe_ms(market.timeframe)
         self._rounds = 0
+        self._complete_until: int | None = None
         self._newest: dict[int, tuple[float, ...]] = {}
         self._refused: set[str] = set()
 
@@ -118,7 +119,10 @@ class MarketIngestion:
                     page_published, page_refused = self._publish_history(page)
                     published += page_published
                     refused += page_refused
-        recent_published, recent_refused = self._publish_recent(unsettled, end)
+        # Where the last round is long ago, by this clock or the exchange's, all that has closed since is new.
+        since = unsettled if self._complete_until is None else min(unsettled, self._complete_until)
+        recent_published, recent_refused = self._publish_recent(since, end)
+        self._complete_until = end
         self._rounds += 1
         return IngestionRound(published + recent_published, refused + recent_refused, end)
 
