@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +21,21 @@ from alpharay.cli.progress import PartProgress
 from alpharay.settings import Settings, prepare_for_ray, settings, state_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
+COMPILE_SECONDS = 600.0
 SIGNAL_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the options asked for."""
+
+    candles: Path | None
+    exchange: str | None
+    symbols: str | None
+    days: int
+    population: int
+    generations: int
+    seed: int
 
 
 def demo(
@@ -49,42 +66,41 @@ def demo(
         raise typer.BadParameter(f"give either --candles or --exchange, was {candles} and {exchange}")
     if candles is not None and not candles.is_file():
         raise typer.BadParameter(f"must be a file, was {candles}", param_hint="--candles")
+    wanted = Demo(candles, exchange, symbols, days, population, generations, seed)
     console = Console()
     started = time.monotonic()
     # Ray, Numba and ccxt take seconds to import: only once the options are known to be good.
     from cluster.local.process import PartFailedError
 
+    # Numba compiles for half a minute on a first run, while the stack's processes mostly wait.
+    compiling = subprocess.Popen(
+        [sys.executable, "-m", "alpharay.cli.main", "compile"], stdout=subprocess.DEVNULL, start_new_session=True
+    )
     try:
-        _run(console, candles, exchange, symbols, days, population, generations, seed)
+        _run(console, wanted, compiling)
     except PartFailedError as error:
         console.print(f"[red]{error}[/]", highlight=False)
         console.print("What runs stays up: `alpharay stack status` and `alpharay stack logs` tell more.")
         raise typer.Exit(1) from error
+    finally:
+        compiling.kill()
+        compiling.wait(timeout=10.0)
     console.print(f"[dim]The demo took {time.monotonic() - started:.0f} s.[/]")
 
 
-def _run(
-    console: Console,
-    candles: Path | None,
-    exchange: str | None,
-    symbols: str | None,
-    days: int,
-    population: int,
-    generations: int,
-    seed: int,
-) -> None:
-    _start_stack(console, candles)
+def _run(console: Console, wanted: Demo, compiling: subprocess.Popen[bytes]) -> None:
+    _start_stack(console, wanted)
     # The stack has just written where everything is; whatever was read before that is stale.
     settings.cache_clear()
     current = settings()
     prepare_for_ray(current)
-    markets = _markets(current, candles, exchange, symbols)
+    markets = _markets(current, wanted)
     with _step(console, 2, "Ingest candles: exchange → Kafka → PostgreSQL"):
-        _ingest(current, markets, days)
+        _ingest(current, markets, wanted.days)
     with _step(console, 3, "Deploy the signal service on Ray Serve"):
-        _deploy(current)
+        _deploy(current, compiling)
     with _step(console, 4, "Discover strategies on Ray workers"):
-        _discover(current, markets, population, generations, seed)
+        _discover(current, markets, wanted)
     with _step(console, 5, "Ask for a signal"):
         _ask(console, current, markets)
 
@@ -95,7 +111,7 @@ def _step(console: Console, number: int, title: str) -> Iterator[None]:
     yield
 
 
-def _start_stack(console: Console, candles: Path | None) -> None:
+def _start_stack(console: Console, wanted: Demo) -> None:
     from cluster.local import stack
     from cluster.local.exchange import Replay
 
@@ -103,20 +119,20 @@ def _start_stack(console: Console, candles: Path | None) -> None:
         _step(console, 1, "Start the stack: PostgreSQL, Kafka, Valkey, a simulated exchange, Ray, Serve"),
         PartProgress() as progress,
     ):
-        stack.up(state_folder(), progress, replay=Replay((candles,)) if candles else Replay())
+        stack.up(state_folder(), progress, replay=Replay((wanted.candles,) if wanted.candles else ()))
 
 
-def _markets(current: Settings, candles: Path | None, exchange: str | None, symbols: str | None) -> list[Any]:
+def _markets(current: Settings, wanted: Demo) -> list[Any]:
     from alpharay.market.files import read_candles
     from alpharay.market.sample import SIMULATED_EXCHANGE
     from ray_jobs.ingest import parse_markets
 
-    if exchange is not None:
-        return parse_markets(exchange, symbols or "BTC,ETH", "1m", current)
-    if candles is None:
-        return parse_markets(SIMULATED_EXCHANGE, symbols or "SPX,IXIC", "1d", current)
-    replayed = read_candles(candles)
-    return parse_markets(SIMULATED_EXCHANGE, symbols or replayed.symbol, replayed.timeframe, current)
+    if wanted.exchange is not None:
+        return parse_markets(wanted.exchange, wanted.symbols or "BTC,ETH", "1m", current)
+    if wanted.candles is None:
+        return parse_markets(SIMULATED_EXCHANGE, wanted.symbols or "SPX,IXIC", "1d", current)
+    replayed = read_candles(wanted.candles)
+    return parse_markets(SIMULATED_EXCHANGE, wanted.symbols or replayed.symbol, replayed.timeframe, current)
 
 
 def _ingest(current: Settings, markets: list[Any], days: int) -> None:
@@ -128,10 +144,14 @@ def _ingest(current: Settings, markets: list[Any], days: int) -> None:
     wait_for_backfill(current, markets, timeout_s=1_800.0)
 
 
-def _deploy(current: Settings) -> None:
+def _deploy(current: Settings, compiling: subprocess.Popen[bytes]) -> None:
     from cluster.local.applications import deploy
 
     with PartProgress() as progress:
+        if compiling.poll() is None:
+            progress("kernels", "working", "compiling, on the first run only")
+            compiling.wait(timeout=COMPILE_SECONDS)
+            progress("kernels", "up", "compiled")
         progress("signal", "working", "deploying")
         deploy(
             current.require("ray_dashboard_url"),
@@ -141,7 +161,7 @@ def _deploy(current: Settings) -> None:
         progress("signal", "up", f"{current.require('serve_url')}/generate_signal")
 
 
-def _discover(current: Settings, markets: list[Any], population: int, generations: int, seed: int) -> None:
+def _discover(current: Settings, markets: list[Any], wanted: Demo) -> None:
     from alpharay.backtest.costs import Costs
     from alpharay.discovery.search import SearchSettings
     from alpharay.strategies.catalogue import CATALOGUE
@@ -155,7 +175,7 @@ def _discover(current: Settings, markets: list[Any], population: int, generation
             exchange=market.exchange,
             days=None,
             strategy_names=tuple(CATALOGUE),
-            search=SearchSettings(population=population, generations=generations, seed=seed),
+            search=SearchSettings(population=wanted.population, generations=wanted.generations, seed=wanted.seed),
             costs=Costs(),
             workers=None,
             time_budget_s=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from alpharay.cli import demo, doctor, stack
+from alpharay.cli import dead_letters, demo, discover, doctor, kernels, stack, strategies
 
 app = typer.Typer(
     name="alpharay",
@@ -17,6 +17,10 @@ app = typer.Typer(
 app.add_typer(stack.app, name="stack")
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("compile")(kernels.compile_kernels)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(strategies.app, name="strategies")
+app.command("discover", help=discover.HELP)(discover.discover)
 
 
 if __name__ == "__main__":
