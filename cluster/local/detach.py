@@ -40,7 +40,8 @@ def _become(record: Path, log: Path, user: int, group: int, folder: str, command
     os.setsid()
     os.umask(0o077)
     draft = record.with_suffix(".draft")
-    draft.write_text(json.dumps({"pid": os.getpid(), "started": start_mark(os.getpid())}))
+    identity = {"pid": os.getpid(), "started": start_mark(os.getpid()), "folder": os.path.realpath(folder)}
+    draft.write_text(json.dumps(identity))
     draft.replace(record)
     nothing = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -171,7 +171,7 @@ def _account(state: Path) -> Finding:
     if not os.access(folder, os.W_OK):
         return Finding("account", "blocking", f"may not write {folder}", "work as its owner, or in another folder")
     if os.geteuid() != 0:
-        return Finding("account", "fine", "an ordinary user")
+        return _ordinary_account()
     try:
         pwd.getpwnam(UNPRIVILEGED_ACCOUNT)
     except KeyError:
@@ -182,6 +182,18 @@ def _account(state: Path) -> Finding:
             "work as an ordinary user",
         )
     return Finding("account", "fine", f"root; PostgreSQL runs as {UNPRIVILEGED_ACCOUNT}")
+
+
+def _ordinary_account() -> Finding:
+    try:
+        return Finding("account", "fine", f"{pwd.getpwuid(os.geteuid()).pw_name}, an ordinary user")
+    except KeyError:
+        return Finding(
+            "account",
+            "blocking",
+            f"user id {os.geteuid()} has no name, which PostgreSQL needs",
+            "work as a user that /etc/passwd lists, or give this one a line there",
+        )
 
 
 def _variables() -> Finding:

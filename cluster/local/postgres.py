@@ -112,7 +112,7 @@ def _initialise(folder: Path, home: Path, programs_folder: Path, account: Accoun
     """Make the database cluster in a draft folder, renamed when whole: no interruption leaves a half."""
     draft = home / "data.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    secret = home / "password.draft"
+    secret = home / "initdb-password"
     secret.unlink(missing_ok=True)
     with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(password(folder))

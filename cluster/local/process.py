@@ -28,6 +28,9 @@ LOG_LIMIT_BYTES = 16 * 1024 * 1024
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 
 
+# What Linux appends to the name of a folder that has been deleted under a process.
+_DELETED = " (deleted)"
+
 OwnProcess = Callable[[psutil.Process], bool]
 """Tells whether a process belongs to a part, by what it runs and where."""
 
@@ -48,6 +51,7 @@ class Account:
 class _Identity:
     pid: int
     started: str
+    working_folder: str
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -162,7 +166,7 @@ def runs_in(name: str, folder: Path) -> OwnProcess:
     """Return the test whether a process is the program `name` at work in `folder`, even a deleted one."""
 
     def is_own(process: psutil.Process) -> bool:
-        return process.name() == name and process.cwd().removesuffix(" (deleted)") == str(folder)
+        return process.name() == name and process.cwd().removesuffix(_DELETED) == str(folder)
 
     return is_own
 
@@ -189,18 +193,36 @@ def _family_tree(process: psutil.Process) -> list[psutil.Process]:
 def leftovers(folder: Path, *, is_own: OwnProcess | None = None) -> list[psutil.Process]:
     """Return the processes of a part that its record does not lead to.
 
-    They carry the part's mark in their environment, or `is_own` knows them: some servers overwrite their
-    environment with a title.
+    They carry the part's mark in their environment, or are left in the session of a server that has ended,
+    or `is_own` knows them: a process that sets its title may overwrite its environment.
     """
+    session = _orphaned_session(folder)
     found = []
     for process in psutil.process_iter():
         try:
-            marked = process.environ().get(MARK) == str(folder)
-            if (marked or (is_own is not None and is_own(process))) and process.pid != os.getpid():
+            own = process.environ().get(MARK) == str(folder) or (is_own is not None and is_own(process))
+            if (own or _belongs(process, session)) and process.pid != os.getpid():
                 found.append(process)
         except (psutil.Error, OSError):
             continue
     return [process for process in found if _alive(process)]
+
+
+def _orphaned_session(folder: Path) -> _Identity | None:
+    """Return the part's identity unless its process id is another's by now; the session has the same id."""
+    identity = _identity(folder)
+    if identity is None or start_mark(identity.pid) not in (None, identity.started):
+        return None
+    return identity
+
+
+def _belongs(process: psutil.Process, session: _Identity | None) -> bool:
+    return (
+        session is not None
+        and os.getsid(process.pid) == session.pid
+        # The id is free for others once the whole session has ended: where it works must fit as well.
+        and process.cwd().removesuffix(_DELETED) == session.working_folder
+    )
 
 
 def end(
@@ -285,6 +307,6 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 def _identity(folder: Path) -> _Identity | None:
     try:
         record = json.loads((folder / RECORD).read_text())
-        return _Identity(pid=int(record["pid"]), started=str(record["started"]))
+        return _Identity(pid=int(record["pid"]), started=str(record["started"]), working_folder=str(record["folder"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

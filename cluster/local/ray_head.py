@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import stat
 import sys
@@ -55,13 +56,14 @@ def start(folder: Path, report: Report = quiet, *, settings: Mapping[str, str], 
     keep_terms(folder, settings)
     session_folder = _claim_session_folder(folder)
     _forget_old_sessions(session_folder)
+    interpreter = _interpreter(folder)
     port = claim_port(folder)
     own = {"ALPHARAY_RAY_ADDRESS": f"{LOOPBACK}:{port}", "ALPHARAY_RAY_DASHBOARD_URL": _dashboard_url(folder)}
     report("starting")
     launch(
         folder,
         [
-            *ray_command("ray.scripts.scripts"),
+            *(str(interpreter), "-m", "ray.scripts.scripts"),
             "start",
             "--head",
             "--block",
@@ -80,7 +82,7 @@ def start(folder: Path, report: Report = quiet, *, settings: Mapping[str, str], 
             f"--object-store-memory={_object_store_bytes()}",
             f"--temp-dir={session_folder}",
         ],
-        environment=ray_environment({**settings, **own}),
+        environment=_environment(interpreter, {**settings, **own}),
         working_folder=working_folder,
     )
     return wait_until_ready(folder, probe, seconds=START_SECONDS)
@@ -122,7 +124,7 @@ def probe(folder: Path) -> Service | None:
 
 def purge(folder: Path) -> None:
     """Delete the sessions' logs and the part's folder; the head must have been stopped."""
-    shutil.rmtree(_session_folder(folder), ignore_errors=True)
+    shutil.rmtree(_short_folder(folder), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -131,12 +133,7 @@ def dashboard_url(folder: Path) -> str:
     return f"http://{LOOPBACK}:{remembered_port(folder, DASHBOARD_PORT)}"
 
 
-def ray_command(module: str) -> list[str]:
-    """Return the command line of one of Ray's programs in this interpreter."""
-    return [sys.executable, "-m", module]
-
-
-def ray_environment(extra: Mapping[str, str]) -> dict[str, str]:
+def _environment(interpreter: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the head and of all that it starts."""
     environment = child_environment(
         {
@@ -146,7 +143,7 @@ def ray_environment(extra: Mapping[str, str]) -> dict[str, str]:
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "PYTHONPATH": str(PROJECT),
             # A job's entry point is `python -m ray_jobs.NAME`: this Python, whatever else is installed.
-            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+            "PATH": os.pathsep.join((str(interpreter.parent), os.environ.get("PATH", os.defpath))),
             **extra,
         }
     )
@@ -159,18 +156,39 @@ def _dashboard_url(folder: Path) -> str:
     return dashboard_url(folder)
 
 
-def _session_folder(folder: Path) -> Path:
-    # Short, because Ray puts sockets into it, whose paths are limited to 107 bytes (104 on macOS).
+def _short_folder(folder: Path) -> Path:
+    # Ray puts sockets into its folder, whose paths are limited to 107 bytes (104 on macOS).
     return Path("/tmp") / f"alpharay-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"  # noqa: S108
 
 
+def _session_folder(folder: Path) -> Path:
+    # Ray opens its folder to every user; the one around it is closed.
+    return _short_folder(folder) / "ray"
+
+
 def _claim_session_folder(folder: Path) -> Path:
-    path = _session_folder(folder)
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
+    closed = _short_folder(folder)
+    closed.mkdir(mode=0o700, exist_ok=True)
+    found = closed.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PartFailedError(f"{path} belongs to another user (id {found.st_uid}): remove it, then try again")
-    return path
+        raise PartFailedError(f"{closed} belongs to user {found.st_uid}: remove it, then try again")
+    closed.chmod(0o700)
+    return _session_folder(folder)
+
+
+def _interpreter(folder: Path) -> Path:
+    """Return a path of this Python that a shell takes as it is.
+
+    Ray hands the path to a shell without quoting it: in a project folder with a space in its name no worker
+    would start. There the environment is reached through a link.
+    """
+    own = Path(sys.executable)
+    if shlex.quote(str(own)) == str(own):
+        return own
+    link = _short_folder(folder) / "environment"
+    link.unlink(missing_ok=True)
+    link.symlink_to(sys.prefix, target_is_directory=True)
+    return link / own.relative_to(sys.prefix)
 
 
 def _forget_old_sessions(session_folder: Path) -> None:

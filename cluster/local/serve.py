@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_fixed,
+)
 
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
 from cluster.local.process import PartFailedError
@@ -38,10 +49,11 @@ def start(folder: Path, report: Report = quiet, *, ray: Service) -> Service:
         "applications": [],
     }
     try:
-        with httpx.Client(base_url=ray.address, trust_env=False, timeout=START_SECONDS) as client:
-            client.put("/api/serve/applications/", json=wanted).raise_for_status()
+        _put(ray.address, wanted)
     except httpx.HTTPError as error:
-        raise PartFailedError(f"Ray's dashboard {ray.address} could not start Serve: {error}") from error
+        raise PartFailedError(
+            f"Ray's dashboard {ray.address} could not start Serve ({error}): see its logs ({ray.note})"
+        ) from error
     attempts = Retrying(
         retry=retry_if_result(lambda found: found is None),
         stop=stop_after_delay(START_SECONDS),
@@ -55,6 +67,18 @@ def start(folder: Path, report: Report = quiet, *, ray: Service) -> Service:
         ) from None
     assert service is not None, "retried until it was found"
     return service
+
+
+@retry(
+    # A dashboard that is hardly up drops its first requests now and then.
+    retry=retry_if_exception_type(httpx.HTTPError),
+    stop=stop_after_attempt(4),
+    wait=wait_exponential(multiplier=0.5, max=4),
+    reraise=True,
+)
+def _put(dashboard: str, wanted: Mapping[str, object]) -> None:
+    with httpx.Client(base_url=dashboard, trust_env=False, timeout=START_SECONDS) as client:
+        client.put("/api/serve/applications/", json=dict(wanted)).raise_for_status()
 
 
 def probe(folder: Path, *, ray: Service) -> Service | None:

@@ -16,7 +16,6 @@ from typing import Literal
 import psutil
 
 from alpharay.settings import RAY_ON_LOOPBACK
-from alpharay.store.migrate import migrate
 from cluster.local import exchange, kafka, postgres, ray_head, serve, valkey
 from cluster.local.endpoints import DASHBOARD_VARIABLE, VARIABLES, remove_endpoints, write_endpoints
 from cluster.local.exchange import Replay
@@ -199,6 +198,9 @@ def _start_one(part: str, start: Callable[[Report], Service], progress: Progress
 
 
 def _prepare(database_url: str, bootstrap_servers: str, progress: Progress) -> None:
+    # Imported here: `status`, `logs` and the doctor answer half a second sooner without it.
+    from alpharay.store.migrate import migrate
+
     progress("schema", "working", "migrating")
     progress("schema", "up", f"revision {migrate(database_url)}")
     progress("topics", "working", "creating")
