@@ -137,17 +137,20 @@ class MarketIngestion:
         return backfill_pages(self._source, self.market.symbol, self.market.timeframe, start, end)
 
     def _publish_history(self, page: CandlePage) -> tuple[int, int]:
-        """Publish a page; ask once more where it has gaps, and remember what the exchange does not have."""
+        """Publish a page; ask again where candles are missing or bad; remember what the exchange lacks."""
         published = self._publish(page.candles, page.received_at_ms)
         refused = self._set_aside(page.refused)
-        found = np.union1d(page.candles.open_time, _readable_times(page.refused))
+        found, spoiled = page.candles.open_time, _readable_times(page.refused)
         gaps = find_gaps(found, self.market.timeframe, page.start_ms, page.end_ms)
         if gaps:
             for again in self._pages(gaps[0].start_ms, gaps[-1].end_ms):
                 published += self._publish(_new_rows(again.candles, found), again.received_at_ms)
-                # A refused row is no absence: the exchange has the candle and may correct it.
-                found = np.union1d(found, np.union1d(again.candles.open_time, _readable_times(again.refused)))
-            gaps = find_gaps(found, self.market.timeframe, page.start_ms, page.end_ms)
+                refused += self._set_aside(again.refused)
+                found = np.union1d(found, again.candles.open_time)
+                spoiled = np.union1d(spoiled, _readable_times(again.refused))
+            # A row that was refused twice is no absence: the exchange has the candle and may correct it.
+            known = np.union1d(found, spoiled)
+            gaps = find_gaps(known, self.market.timeframe, page.start_ms, page.end_ms)
         self._producer.flush()
         self._report(page.end_ms, published=published, refused=refused, absent=gaps)
         self._after_page()
