@@ -44,9 +44,7 @@ class FakeClient:
     def fetch_time(self) -> int:
         return 1234
 
-    def fetch_ohlcv(
-        self, symbol: str, timeframe: str, since: int | None = None, limit: int | None = None
-    ) -> Any:
+    def fetch_ohlcv(self, symbol: str, timeframe: str, since: int | None = None, limit: int | None = None) -> Any:
         assert (symbol, timeframe, since, limit) == ("BTC/USD", "1m", 0, 10)
         self.calls += 1
         if self._failures:
@@ -102,9 +100,7 @@ def test_answer_that_is_no_json_is_not_taken_for_an_empty_page():
 
 def test_failure_that_does_not_pass_is_given_up_after_all_tries():
     client = FakeClient(*[ccxt.NetworkError("no route")] * 10)
-    with pytest.raises(
-        ExchangeUnavailableError, match=r"BTC/USD 1m from 0 after 4 tries: NetworkError: no route"
-    ):
+    with pytest.raises(ExchangeUnavailableError, match=r"BTC/USD 1m from 0 after 4 tries: NetworkError: no route"):
         feed_of(client).fetch_candles("BTC/USD", "1m", 0, 10)
     assert client.calls == 4
 

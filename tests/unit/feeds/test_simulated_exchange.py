@@ -43,9 +43,7 @@ def btc(rows: int = ROWS, symbol: str = "BTC/USD", timeframe: str = "1m", step: 
 
 def exchange_at(now_ms: int, *sources: Candles, weight_limit: int = 1_000_000) -> SimulatedExchange:
     replay = Replay(sources or (btc(),))
-    return SimulatedExchange(
-        replay, ReplayClock(now_ms, replay.end_ms(), 0), RequestWeight(weight_limit), Faults()
-    )
+    return SimulatedExchange(replay, ReplayClock(now_ms, replay.end_ms(), 0), RequestWeight(weight_limit), Faults())
 
 
 class Client:

@@ -92,9 +92,7 @@ def test_flat_market_gives_the_defined_value_on_every_bar(name: str) -> None:
 
 @pytest.mark.parametrize("length", range(1, 200, 7))
 @pytest.mark.parametrize("average", [sma, wma, ema])
-def test_average_of_a_quiet_stretch_is_its_price_so_that_nothing_crosses(
-    average: object, length: int
-) -> None:
+def test_average_of_a_quiet_stretch_is_its_price_so_that_nothing_crosses(average: object, length: int) -> None:
     close = np.concatenate((np.full(50, 0.3), np.full(1400, 0.1)))
     if average is ema:
         close = close[50:]

@@ -41,9 +41,7 @@ def test_values_on_the_first_bars_do_not_know_the_later_ones(name: str, data: st
 @pytest.mark.parametrize("name", WINDOW_NAMES)
 @given(data=strategies.data())
 @few
-def test_window_indicator_from_any_earlier_start_has_the_same_bits(
-    name: str, data: strategies.DataObject
-) -> None:
+def test_window_indicator_from_any_earlier_start_has_the_same_bits(name: str, data: strategies.DataObject) -> None:
     known = INDICATORS[name]
     columns = data.draw(candles())
     values = data.draw(parameters(known))
@@ -111,18 +109,14 @@ def test_bars_missing_at_the_start_only_delay_the_values(name: str, data: strate
 @pytest.mark.parametrize("name", RECURSIVE_NAMES)
 @given(data=strategies.data())
 @few
-def test_recursive_indicator_starts_afresh_after_a_missing_bar(
-    name: str, data: strategies.DataObject
-) -> None:
+def test_recursive_indicator_starts_afresh_after_a_missing_bar(name: str, data: strategies.DataObject) -> None:
     known = INDICATORS[name]
     columns = data.draw(candles())
     values = data.draw(parameters(known))
     assume(len(columns["close"]) > 0)
     missing = data.draw(strategies.integers(0, len(columns["close"]) - 1))
     before = compute(known, columns, values)
-    spoilt = {
-        key: np.where(np.arange(len(column)) == missing, np.nan, column) for key, column in columns.items()
-    }
+    spoilt = {key: np.where(np.arange(len(column)) == missing, np.nan, column) for key, column in columns.items()}
     out = compute(known, spoilt, values)
     assert_same_bits(out[:missing], before[:missing])
     assert np.isnan(out[missing])

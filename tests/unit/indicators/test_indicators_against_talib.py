@@ -47,20 +47,10 @@ CASES = [
     _case("true_range", talib_says=_hlc(talib.TRANGE)),
     _case("atr", 14, talib_says=_hlc(talib.ATR, 14)),
     _case("natr", 14, talib_says=_hlc(talib.NATR, 14)),
-    *(
-        _case("highest", length, talib_says=lambda x, n=length: talib.MAX(x["high"], n))
-        for length in (2, 20, 55)
-    ),
-    *(
-        _case("lowest", length, talib_says=lambda x, n=length: talib.MIN(x["low"], n))
-        for length in (2, 20, 55)
-    ),
-    _case(
-        "stochastic_k", 14, talib_says=lambda x: talib.STOCHF(x["high"], x["low"], x["close"], 14, 1, 0)[0]
-    ),
-    _case(
-        "stochastic_d", 14, 3, talib_says=lambda x: talib.STOCHF(x["high"], x["low"], x["close"], 14, 3, 0)[1]
-    ),
+    *(_case("highest", length, talib_says=lambda x, n=length: talib.MAX(x["high"], n)) for length in (2, 20, 55)),
+    *(_case("lowest", length, talib_says=lambda x, n=length: talib.MIN(x["low"], n)) for length in (2, 20, 55)),
+    _case("stochastic_k", 14, talib_says=lambda x: talib.STOCHF(x["high"], x["low"], x["close"], 14, 1, 0)[0]),
+    _case("stochastic_d", 14, 3, talib_says=lambda x: talib.STOCHF(x["high"], x["low"], x["close"], 14, 3, 0)[1]),
     _case("williams_r", 14, talib_says=_hlc(talib.WILLR, 14)),
     _case("cci", 20, talib_says=_hlc(talib.CCI, 20)),
     _case("adx", 14, talib_says=_hlc(talib.ADX, 14), settle=800),
@@ -75,9 +65,7 @@ CASES = [
         0.03,
         0.25,
         # The extended form marks short stops by a minus sign.
-        talib_says=lambda x: np.abs(
-            talib.SAREXT(x["high"], x["low"], 0.0, 0.0, 0.01, 0.03, 0.25, 0.01, 0.03, 0.25)
-        ),
+        talib_says=lambda x: np.abs(talib.SAREXT(x["high"], x["low"], 0.0, 0.0, 0.01, 0.03, 0.25, 0.01, 0.03, 0.25)),
     ),
     _case("obv", talib_says=lambda x: talib.OBV(x["close"], x["volume"])),
     _case(
@@ -99,10 +87,7 @@ CASES = [
         )
         for length in (14, 30)
     ),
-    *(
-        _case("linear_regression", length, talib_says=_close(talib.LINEARREG, length))
-        for length in (2, 14, 120)
-    ),
+    *(_case("linear_regression", length, talib_says=_close(talib.LINEARREG, length)) for length in (2, 14, 120)),
 ]
 
 

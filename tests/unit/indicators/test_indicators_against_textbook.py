@@ -31,9 +31,7 @@ def _ema(values: FloatArray, length: int) -> FloatArray:
 
 
 def _roc(values: FloatArray, length: int) -> FloatArray:
-    return np.array(
-        [NAN if t < length else 100.0 * (values[t] / values[t - length] - 1.0) for t in range(len(values))]
-    )
+    return np.array([NAN if t < length else 100.0 * (values[t] / values[t - length] - 1.0) for t in range(len(values))])
 
 
 def _sma(values: FloatArray, length: int) -> FloatArray:
@@ -54,9 +52,7 @@ def _vwma(x: Columns, length: int) -> FloatArray:
 
 def _vwap(x: Columns, length: int) -> FloatArray:
     typical = (x["high"] + x["low"] + x["close"]) / 3.0
-    return _by_window(
-        length, len(typical), lambda w: np.sum(typical[w] * x["volume"][w]) / np.sum(x["volume"][w])
-    )
+    return _by_window(length, len(typical), lambda w: np.sum(typical[w] * x["volume"][w]) / np.sum(x["volume"][w]))
 
 
 def _wilder(x: Columns, length: int) -> FloatArray:
@@ -148,11 +144,7 @@ def _rvi(x: Columns, length: int) -> FloatArray:
 def _residual(x: Columns, length: int) -> FloatArray:
     def value(window: slice) -> float:
         bars = np.arange(length, dtype=np.float64)
-        fit = (
-            np.polynomial.Polynomial.fit(bars, x["close"][window], 1)
-            if length > 1
-            else lambda _: x["close"][window]
-        )
+        fit = np.polynomial.Polynomial.fit(bars, x["close"][window], 1) if length > 1 else lambda _: x["close"][window]
         return math.sqrt(float(np.mean((x["close"][window] - fit(bars)) ** 2)))
 
     return _by_window(length, len(x["close"]), value)
@@ -231,18 +223,14 @@ def test_random_candles_give_what_the_definition_gives(
 
 
 @pytest.mark.parametrize(("name", "values", "expected_of"), CASES)
-def test_real_candles_give_what_the_definition_gives(
-    name: str, values: tuple[float, ...], expected_of: object
-) -> None:
+def test_real_candles_give_what_the_definition_gives(name: str, values: tuple[float, ...], expected_of: object) -> None:
     _check(real_candles(3000, skip=50_000), name, values, expected_of)
 
 
 def test_deviation_of_large_prices_keeps_its_digits() -> None:
     # Sums of squares of such prices would have no correct digit left.
     close = 1e9 + np.tile([0.0, 1.0, 2.0, 3.0], 10)
-    np.testing.assert_allclose(
-        compute(INDICATORS["standard_deviation"], {"close": close}, (4,))[3:], math.sqrt(1.25)
-    )
+    np.testing.assert_allclose(compute(INDICATORS["standard_deviation"], {"close": close}, (4,))[3:], math.sqrt(1.25))
 
 
 def test_deviation_right_after_a_jump_keeps_its_digits() -> None:

@@ -16,9 +16,7 @@ MINUTE = 60_000
 def minutes(*places: int) -> Candles:
     times = np.array(places, dtype=np.int64) * MINUTE
     close = np.array(places, dtype=np.float64) + 100.0
-    return Candles(
-        "test", "BTC/USD", "1m", times, close - 1, close + 2, close - 2, close, np.ones(len(places))
-    )
+    return Candles("test", "BTC/USD", "1m", times, close - 1, close + 2, close - 2, close, np.ones(len(places)))
 
 
 @given(

@@ -124,9 +124,7 @@ def test_matrix_is_taken_as_rows():
     assert (result.candles.open_time // MINUTE).tolist() == [1, 2]
 
 
-VALUE = st.one_of(
-    st.none(), st.sampled_from([0.0, -1.0, 9.0, 10.0, 11.0, float("nan"), float("inf"), "x", "10"])
-)
+VALUE = st.one_of(st.none(), st.sampled_from([0.0, -1.0, 9.0, 10.0, 11.0, float("nan"), float("inf"), "x", "10"]))
 ANY_ROW = st.one_of(
     st.integers(0, 6).map(good_at),
     st.tuples(st.one_of(st.none(), st.integers(0, 5 * MINUTE)), VALUE, VALUE, VALUE, VALUE, VALUE),

@@ -61,9 +61,7 @@ def test_resample_of_minutes_with_gaps_equals_polars_on_whole_buckets(kept, time
     expected = grouped_by_polars(candles, timeframe)
     if len(candles):
         length = {"2m": 2, "5m": 5, "1h": 60, "4h": 240}[timeframe] * MINUTE
-        whole = (pl.col("open_time") >= int(times[0])) & (
-            pl.col("open_time") + length <= int(times[-1]) + MINUTE
-        )
+        whole = (pl.col("open_time") >= int(times[0])) & (pl.col("open_time") + length <= int(times[-1]) + MINUTE)
         expected = expected.filter(whole)
 
     result = resample(candles, timeframe).to_frame()

@@ -30,9 +30,7 @@ def test_sample_equals_what_the_arch_package_loads():
             candles.open_time, frame.index.to_numpy().astype("datetime64[ms]").astype(np.int64)
         )
         for name in VALUE_COLUMNS:
-            np.testing.assert_array_equal(
-                getattr(candles, name), frame[name.capitalize()].to_numpy(dtype=float)
-            )
+            np.testing.assert_array_equal(getattr(candles, name), frame[name.capitalize()].to_numpy(dtype=float))
 
 
 def test_sample_does_not_import_arch():
