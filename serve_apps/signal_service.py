@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -146,6 +147,7 @@ class SignalService:
         return {
             "ready": refresher.ready,
             "time": datetime.now(UTC),
+            "process_id": os.getpid(),
             "snapshot": {
                 "age_seconds": refresher.age_s(),
                 "refresh_failures": refresher.failures,
