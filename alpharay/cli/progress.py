@@ -67,7 +67,8 @@ class PartProgress:
             due = changed or now - row.last_line >= _LINE_EVERY_SECONDS
             if due and not self._console.is_terminal:
                 row.last_line = now
-                self._console.print(f"{part}: {state}{', ' if text else ''}{text}", markup=False, highlight=False)
+                line = f"{part}: {state}, {text}" if text else f"{part}: {state}"
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 2))

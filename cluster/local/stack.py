@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+from confluent_kafka import KafkaException
 
 from alpharay.settings import RAY_ON_LOOPBACK
 from cluster.local import exchange, kafka, postgres, ray_head, serve, valkey
@@ -199,12 +200,21 @@ def _start_one(part: str, start: Callable[[Report], Service], progress: Progress
 
 def _prepare(database_url: str, bootstrap_servers: str, progress: Progress) -> None:
     # Imported here: `status`, `logs` and the doctor answer half a second sooner without it.
+    from sqlalchemy.exc import SQLAlchemyError
+
     from alpharay.store.migrate import migrate
 
     progress("schema", "working", "migrating")
-    progress("schema", "up", f"revision {migrate(database_url)}")
+    try:
+        revision = migrate(database_url)
+    except SQLAlchemyError as error:
+        raise PartFailedError(f"schema: {error.__cause__ or error}") from error
+    progress("schema", "up", f"revision {revision}")
     progress("topics", "working", "creating")
-    made = create_topics(bootstrap_servers)
+    try:
+        made = create_topics(bootstrap_servers)
+    except KafkaException as error:
+        raise PartFailedError(f"topics: {error.args[0].str()} ({bootstrap_servers})") from error
     progress("topics", "up", f"{len(made)} made" if made else "all there")
 
 
