@@ -130,15 +130,17 @@ def equity_curve(tables: PriceTables, trades: FloatArray, costs: Costs) -> Float
     """Return equity after each bar's close from recorded trades (columns `TRADE_FIELDS`), starting from one."""
     close = tables.candles.close
     equity = np.ones(len(close))
-    for side, entry, leave, entry_price, _, before, after, reason in trades.tolist():
-        first, last = int(entry), int(leave)
-        held = slice(first, last + 1 if reason == OPEN else last)
+    # Cash stays what it is until the next entry.
+    next_entries = [*trades[1:, 1].astype(np.int64).tolist(), len(close)]
+    for row, next_entry in zip(trades.tolist(), next_entries, strict=False):
+        side, first, last, entry_price, _, before, after, reason = row
+        held = slice(int(first), int(last) + 1 if reason == OPEN else int(last))
         if side > 0.0:
             equity[held] = before * costs.entry_factor / entry_price * close[held]
         else:
             equity[held] = before / entry_price * (entry_price * (1.0 + costs.exit_factor) - close[held])
         if reason != OPEN:
-            equity[last:] = after
+            equity[int(last) : next_entry] = after
     return equity
 
 

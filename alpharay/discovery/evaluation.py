@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.population import Market, backtest_population, open_market
 from alpharay.backtest.stops import NO_STOPS, Stops
-from alpharay.market.candles import VALUE_COLUMNS, Candles, FloatArray
+from alpharay.market.candles import Candles, FloatArray
 from alpharay.strategies.strategy import Strategy
 
 Item = TypeVar("Item")
@@ -70,7 +70,7 @@ class Evaluator:
     __slots__ = ("_market", "candles", "costs", "stops")
 
     def __init__(self, candles: Candles, costs: Costs = Costs(), stops: Stops = NO_STOPS) -> None:
-        self.candles = read_only(candles)
+        self.candles = candles
         self.costs = costs
         self.stops = stops
         self._market: Market | None = None
@@ -86,16 +86,3 @@ class Evaluator:
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel without the market."""
         return Evaluator, (self.candles, self.costs, self.stops)
-
-
-def read_only(candles: Candles) -> Candles:
-    """Return the candles as views that nobody can write through.
-
-    Arrays from Ray's object store are read-only too, so that here and there the same compiled code runs.
-    """
-    columns = {}
-    for name in ("open_time", *VALUE_COLUMNS):
-        view = getattr(candles, name).view()
-        view.flags.writeable = False
-        columns[name] = view
-    return replace(candles, **columns)

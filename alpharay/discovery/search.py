@@ -21,6 +21,7 @@ from alpharay.backtest.costs import Costs
 from alpharay.backtest.metrics import METRIC_NAMES, Metrics, metrics_row
 from alpharay.backtest.single import Backtest
 from alpharay.backtest.stops import NO_STOPS, Stops
+from alpharay.backtest.tables import PriceTables, price_tables
 from alpharay.discovery.champions import Champions, best_distinct, no_champions
 from alpharay.discovery.evaluation import Batch, Evaluated, Evaluator, Executor, SerialExecutor
 from alpharay.discovery.genome_cache import GenomeCache
@@ -36,7 +37,7 @@ StopReason = Literal["generations", "stagnation", "time_budget", "interrupted"]
 BATCH_SECONDS = 0.02
 """A call carries at least so much work, or its overhead (about a millisecond through Ray) shows."""
 
-BATCHES_A_WORKER = 3
+BATCHES_A_WORKER = 6
 """A round's work is cut into about so many batches a worker, so that they end together."""
 
 CACHED_GENERATIONS = 50
@@ -301,7 +302,8 @@ def discover_all(
                 search.stop_reason = "interrupted"
                 search.elapsed_s = time.perf_counter() - started
     held = buy_and_hold(parts.train, costs), buy_and_hold(parts.test, costs)
-    return [_report(search, parts, costs, stops, held) for search in searches]
+    test_tables = price_tables(parts.test)
+    return [_report(search, parts, test_tables, costs, stops, held) for search in searches]
 
 
 def _start(strategy: Strategy, settings: SearchSettings) -> _Search:
@@ -374,7 +376,12 @@ def _log_generation(search: _Search, elapsed_s: float, *, late: bool) -> None:
 
 
 def _report(
-    search: _Search, parts: Split, costs: Costs, stops: Stops, held: tuple[Backtest, Backtest]
+    search: _Search,
+    parts: Split,
+    test_tables: PriceTables,
+    costs: Costs,
+    stops: Stops,
+    held: tuple[Backtest, Backtest],
 ) -> DiscoveryReport:
     assert search.stop_reason is not None, "a search is reported after it has ended"
     found = search.state.champions
@@ -383,7 +390,11 @@ def _report(
     for genome, score, metrics in zip(found.genomes, found.scores.tolist(), found.metrics, strict=True):
         parameters = search.strategy.from_genome(genome)
         search.strategy.check(parameters)
-        after = out_of_sample(search.strategy, parameters, parts, costs, stops).metrics if tested else None
+        after = (
+            out_of_sample(search.strategy, parameters, parts, costs, stops, tables=test_tables).metrics
+            if tested
+            else None
+        )
         champions.append(Champion(parameters, score, metrics_row(metrics), after))
     return DiscoveryReport(
         strategy=search.strategy,

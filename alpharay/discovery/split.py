@@ -10,6 +10,7 @@ import numpy as np
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.single import Backtest, backtest
 from alpharay.backtest.stops import NO_STOPS, Stops
+from alpharay.backtest.tables import PriceTables
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.strategies.evaluation import signals
@@ -64,8 +65,12 @@ def out_of_sample(
     parts: Split,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    *,
+    tables: PriceTables | None = None,
 ) -> Backtest:
     """Backtest the test part alone: a fresh start with an equity of one and no position.
+
+    `tables` are those of the test part, when they are there already.
 
     The indicators see the training candles too, so that the first test bar has its values, as it would live.
     The rules decide from the close of the first test bar on: its first fill is the open of the second.
@@ -73,7 +78,7 @@ def out_of_sample(
     said = signals(strategy, parameters, parts.candles)
     test = slice(parts.at, None)
     return backtest(
-        parts.test,
+        parts.test if tables is None else tables,
         said.enter[test],
         said.exit[test],
         short_entries=None if said.enter_short is None else said.enter_short[test],

@@ -43,9 +43,7 @@ class Server:
     log: Path
 
     def order(self, fault: dict[str, Any], count: int = 1) -> None:
-        answer = httpx.post(
-            f"{self.url}/simulated/faults", json={"fault": fault, "count": count}, trust_env=False
-        )
+        answer = httpx.post(f"{self.url}/simulated/faults", json={"fault": fault, "count": count}, trust_env=False)
         answer.raise_for_status()
 
     def set_clock(self, now_ms: int) -> None:
@@ -218,9 +216,7 @@ def test_timeout_is_tried_again(exchange: Server, source: Candles):
 
 def test_failure_that_stays_is_reported_with_what_was_asked(exchange: Server):
     exchange.order({"kind": "status", "status": 500}, count=10)
-    with pytest.raises(
-        ExchangeUnavailableError, match=r"simulated did not give BTC/USD 1m from 0 after 4 tries"
-    ):
+    with pytest.raises(ExchangeUnavailableError, match=r"simulated did not give BTC/USD 1m from 0 after 4 tries"):
         feed_of(exchange).fetch_candles("BTC/USD", "1m", 0, 5)
 
 
@@ -272,9 +268,7 @@ def test_bad_row_is_refused_with_its_rule_and_the_gap_it_leaves_can_be_filled(
     missing = np.setdiff1d(expected.open_time, received)
     assert len(missing) == 1
     assert missing[0] in [
-        time
-        for gap in find_gaps(received, "1m", start, end)
-        for time in range(gap.start_ms, gap.end_ms, MINUTE)
+        time for gap in find_gaps(received, "1m", start, end) for time in range(gap.start_ms, gap.end_ms, MINUTE)
     ]
     repaired = list(backfill_pages(feed, "BTC/USD", "1m", int(missing[0]), int(missing[0]) + MINUTE))
     assert_equal(repaired, source.between(int(missing[0]), int(missing[0]) + MINUTE))
@@ -288,9 +282,7 @@ def test_duplicate_row_is_refused_once_and_nothing_is_lost(exchange: Server, sou
     assert_equal(pages, source.between(start, end))
 
 
-def test_empty_page_in_the_middle_of_history_shows_as_a_gap_and_does_not_end_it(
-    exchange: Server, source: Candles
-):
+def test_empty_page_in_the_middle_of_history_shows_as_a_gap_and_does_not_end_it(exchange: Server, source: Candles):
     start, end = int(source.open_time[2000]), int(source.open_time[6000])
     exchange.order({"kind": "empty_page"})
     pages = list(backfill_pages(feed_of(exchange), "BTC/USD", "1m", start, end))

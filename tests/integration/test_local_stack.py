@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from conftest import Stack
 
 
-def test_postgres_killed_keeps_committed_rows(
-    stack: Stack, database: str, crash: Callable[[str], None]
-) -> None:
+def test_postgres_killed_keeps_committed_rows(stack: Stack, database: str, crash: Callable[[str], None]) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("CREATE TABLE kept (value int)")
         connection.execute("INSERT INTO kept VALUES (7)")

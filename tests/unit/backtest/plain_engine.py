@@ -20,6 +20,7 @@ class PlainResult:
     exposure: int = 0
     returns: list[float] = field(default_factory=list)
     daily: list[float] = field(default_factory=list)
+    closes: list[float] = field(default_factory=list)  # equity after each bar
 
 
 class _Curve:
@@ -139,6 +140,7 @@ def run_plain(
     result.equity, result.max_drawdown = curve.value, curve.drawdown
     result.drawdown_bars = max(curve.longest, bars - 1 - curve.peak_bar) if bars else 0
     result.returns = curve.returns
+    result.closes = closes_equity
     day = None
     for bar in range(bars):
         today = int(candles.open_time[bar]) // DAY_MS

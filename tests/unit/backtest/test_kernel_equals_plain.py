@@ -69,7 +69,7 @@ def check(candles: Candles, flags, costs: Costs, stops: Stops = NO_STOPS) -> Non
     if len(changes) > 1 and changes.std(ddof=1) > 1e-12:
         sharpe = changes.mean() / changes.std(ddof=1) * np.sqrt(365.0)
         assert ours.metrics.sharpe == pytest.approx(sharpe, rel=1e-9, abs=1e-9)
-    assert ours.equity[-1] == pytest.approx(plain.equity, rel=1e-12, abs=1e-15)
+    np.testing.assert_allclose(ours.equity, plain.closes, rtol=1e-12, atol=1e-15)
 
 
 def random_flags(seed: int, bars: int, density: float, count: int) -> list[np.ndarray]:
