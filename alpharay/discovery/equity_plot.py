@@ -53,19 +53,19 @@ def write_equity_plot(reports: Sequence[DiscoveryReport], file: Path) -> Path:
             after = out_of_sample(strategy, parameters, parts, costs, first.stops)
             _draw(figure, 2, parts.test, after.equity, label, color=colors[place])
     market = f"{parts.candles.symbol} {parts.candles.timeframe}"
+    title = f"{escape(market)}: equity of the best by {first.settings.objective} in sample, after costs"
+    notes = "<br>".join(escape(note) for note in reading_notes(reports))
     figure.update_layout(
-        title=f"{escape(market)}: equity of the best by {first.settings.objective} in sample, after costs",
+        title={"text": title, "subtitle": {"text": notes, "font": {"size": 11}}, "yref": "container", "y": 0.96},
         template="plotly_white",
         hovermode="x unified",
-        legend={"orientation": "h", "y": -0.15},
+        # A line for each champion under the plot: their parameters are long.
+        legend={"orientation": "v", "x": 0.0, "y": -0.08, "yanchor": "top"},
+        margin={"t": 140, "b": 40},
+        height=820,
     )
-    figure.update_yaxes(title_text="equity, from one", type="log", col=1)
     figure.update_yaxes(type="log")
-    figure.add_annotation(
-        text="<br>".join(escape(note) for note in reading_notes(reports)),
-        xref="paper", yref="paper", x=0.0, y=-0.45, showarrow=False, align="left", font={"size": 11},
-    )  # fmt: skip
-    figure.update_layout(margin={"b": 220}, height=720)
+    figure.update_yaxes(title_text="equity, from one", col=1)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(file, include_plotlyjs=True, full_html=True)
     return file
