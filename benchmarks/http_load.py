@@ -31,17 +31,23 @@ class Load:
         return len(self.latencies_s) / self.seconds
 
 
-def post_json(host: str, port: int, path: str, body: bytes, *, clients: int, requests: int) -> Load:
-    """Send `requests` POSTs over `clients` connections; raises RuntimeError when an answer is not 200."""
+def post_json(
+    host: str, port: int, path: str, body: bytes, *, clients: int, requests: int, seconds: float = 60.0
+) -> Load:
+    """Send POSTs over `clients` connections until `requests` are answered or `seconds` have passed.
+
+    Raises RuntimeError when an answer is not 200.
+    """
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     )
-    return asyncio.run(_run(host, port, head.encode() + b"\r\n\r\n" + body, clients, requests))
+    return asyncio.run(_run(host, port, head.encode() + b"\r\n\r\n" + body, clients, requests, seconds))
 
 
-async def _run(host: str, port: int, message: bytes, clients: int, requests: int) -> Load:
+async def _run(host: str, port: int, message: bytes, clients: int, requests: int, seconds: float) -> Load:
     latencies: list[float] = []
     left = iter(range(requests))
+    give_up_at = time.perf_counter() + seconds
     body = b""
 
     async def client() -> None:
@@ -49,6 +55,8 @@ async def _run(host: str, port: int, message: bytes, clients: int, requests: int
         reader, writer = await asyncio.open_connection(host, port)
         try:
             for _ in left:
+                if time.perf_counter() > give_up_at:
+                    break
                 started = time.perf_counter()
                 writer.write(message)
                 body = await asyncio.wait_for(_read_answer(reader), REQUEST_TIMEOUT_S)
