@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.market import open_market
 from alpharay.backtest.metrics import metrics_table
-from alpharay.backtest.population import backtest_population, open_market
+from alpharay.backtest.population import backtest_population
 from alpharay.backtest.tables import PriceTables, price_tables
 from alpharay.backtest.walk import OUTCOME_FIELDS
 from alpharay.indicators.registry import INDICATORS

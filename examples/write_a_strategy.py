@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alpharay.backtest.population import backtest_population, open_market
+from alpharay.backtest.market import open_market
+from alpharay.backtest.population import backtest_population
 from alpharay.market.sample import sample_candles
 from alpharay.strategies.expression import P, close, ta
 from alpharay.strategies.strategy import Integer, Real, Strategy

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from alpharay.backtest.costs import Costs
-from alpharay.backtest.population import Market, backtest_population, open_market
+from alpharay.backtest.market import Market, open_market
+from alpharay.backtest.population import backtest_population
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.market.candles import Candles, FloatArray
 from alpharay.strategies.strategy import Strategy

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from market_series import random_walk
 
+from alpharay.backtest.market import open_market
 from alpharay.backtest.metrics import METRIC_NAMES
-from alpharay.backtest.population import backtest_population, open_market
+from alpharay.backtest.population import backtest_population
 from alpharay.discovery.evaluation import Batch, Evaluated, Evaluator
 from alpharay.discovery.objectives import objective_named
 from alpharay.discovery.search import (

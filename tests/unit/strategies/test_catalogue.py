@@ -8,7 +8,8 @@ import pytest
 from waves import random_genomes, wave_candles
 
 from alpharay.backtest.costs import Costs
-from alpharay.backtest.population import backtest_population, open_market
+from alpharay.backtest.market import open_market
+from alpharay.backtest.population import backtest_population
 from alpharay.backtest.single import backtest_strategy
 from alpharay.backtest.walk import OUTCOME_FIELDS
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named

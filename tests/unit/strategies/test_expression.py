@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from waves import wave_candles
 
 from alpharay.backtest.bits import unpack
-from alpharay.backtest.population import backtest_population, open_market
+from alpharay.backtest.market import open_market
+from alpharay.backtest.population import backtest_population
 from alpharay.backtest.single import backtest_strategy
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
 from alpharay.strategies.evaluation import series_values, signals
