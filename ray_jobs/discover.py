@@ -63,6 +63,7 @@ def main(
         str, typer.Option(help="sharpe, sortino, calmar, profit_factor, total_return or tradestream.")
     ] = "sharpe",
     train_fraction: Annotated[float, typer.Option(help="Share of the candles that the search sees.")] = 0.7,
+    min_trades: Annotated[int, typer.Option(min=1, help="Sets with fewer trades in sample are no candidates.")] = 10,
     fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
     slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
     workers: Annotated[
@@ -107,6 +108,7 @@ def main(
                 seed=seed,
                 objective=objective,
                 train_fraction=train_fraction,
+                min_trades=min_trades,
             ),
             costs=Costs(fee, slippage),
             workers=workers,
@@ -147,10 +149,12 @@ def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None,
     if store:
         with discovery_pool(current) as pool:
             outcomes = store_reports(pool, reports)
-        champions = sum(len(report.champions) for report in reports)
+        champions = sum(
+            len(report.champions) for report, outcome in zip(reports, outcomes, strict=True) if outcome == "stored"
+        )
         console.print(
             f"{outcomes.count('stored')} runs stored, {outcomes.count('known')} were stored before; "
-            f"{champions} champions are on their way through Kafka into the table of strategies"
+            f"{champions} new champions are on their way through Kafka into the table of strategies"
         )
     name = f"{candles.symbol}-{candles.timeframe}-{datetime.now(UTC):%Y%m%dT%H%M%S}.html".replace("/", "-")
     plot = write_equity_plot(reports, (out or state_folder() / OUTPUT_FOLDER) / name)

@@ -37,6 +37,7 @@ def discovery_request(
         seed=settings.seed,
         objective=settings.objective,
         train_fraction=settings.train_fraction,
+        min_trades=settings.min_trades,
         fee=costs.fee,
         slippage=costs.slippage,
     )
@@ -53,6 +54,7 @@ def search_settings(request: DiscoveryRequest) -> SearchSettings:
         seed=request.seed,
         objective=request.objective,
         train_fraction=request.train_fraction,
+        min_trades=request.min_trades,
         elites=min(ELITES, request.population - 1),
     )
 

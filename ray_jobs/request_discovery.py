@@ -60,6 +60,7 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same champions.")] = 0,
     objective: Annotated[str, typer.Option(help="What to maximise.")] = "sharpe",
     train_fraction: Annotated[float, typer.Option(help="Share of a window that the search sees.")] = 0.7,
+    min_trades: Annotated[int, typer.Option(min=1, help="Sets with fewer trades in sample are no candidates.")] = 10,
     fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
     slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
@@ -70,6 +71,7 @@ def main(
         search = SearchSettings(
             population=population, generations=generations, top_n=top, seed=seed, objective=objective,
             train_fraction=train_fraction,
+            min_trades=min_trades,
         )  # fmt: skip
         timeframe_ms(timeframe)
         with open_pool(current.require("database_url"), application="discovery-requests") as pool:

@@ -58,6 +58,8 @@ class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
     objective: str = "sharpe"
     train_fraction: float = 0.7
     """Share of the window that the search may see; the rest is out of sample."""
+    min_trades: int = 10
+    """Parameter sets with fewer trades in sample are no candidates."""
     fee: float = 0.001
     """Fraction of the traded value, each side."""
     slippage: float = 0.0002

@@ -63,15 +63,15 @@ def objective_named(name: str) -> Objective:
     return OBJECTIVES[name]
 
 
-def scores(objective: Objective, metrics: FloatArray) -> FloatArray:
+def scores(objective: Objective, metrics: FloatArray, min_trades: int = 1) -> FloatArray:
     """Return one score a genome, never NaN.
 
-    It is `WORST` without a trade, and where the objective is not a finite number: an infinite ratio (no
-    losing trade, no losing day) has nothing to divide by: it is the mark of a trade or two, not of a good
-    strategy, so it may not win the search.
+    It is `WORST` with fewer trades than `min_trades` (at least one), and where the objective is not a finite
+    number: an infinite ratio (no losing trade, no losing day) has nothing to divide by: it is the mark of a trade
+    or two, not of a good strategy, so it may not win the search.
     """
     values = np.asarray(objective(metrics), dtype=np.float64)
     if values.shape != (len(metrics),):
         raise ValueError(f"objective must return one score for each of {len(metrics)} genomes, was {values.shape}")
-    good = np.isfinite(values) & (_column(metrics, "trades") > 0.0)
+    good = np.isfinite(values) & (_column(metrics, "trades") >= max(min_trades, 1))
     return np.where(good, values, WORST)

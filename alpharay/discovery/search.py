@@ -60,6 +60,8 @@ class SearchSettings:
         A name in `alpharay.discovery.objectives.OBJECTIVES`.
     train_fraction : float
         Share of the window that the search sees.
+    min_trades : int
+        Genomes with fewer trades in sample are worst: a figure over a trade or two says nothing.
     tournament_size, elites : int
         Genomes in one tournament; the best ones that survive unchanged.
     crossover_probability : float
@@ -76,6 +78,7 @@ class SearchSettings:
     seed: int = 0
     objective: str = "sharpe"
     train_fraction: float = 0.7
+    min_trades: int = 10
     tournament_size: int = 3
     elites: int = 2
     crossover_probability: float = 0.9
@@ -83,7 +86,7 @@ class SearchSettings:
     patience: int = 10
 
     def __post_init__(self) -> None:
-        least_of = {"population": 2, "generations": 1, "top_n": 1, "tournament_size": 1, "patience": 1}
+        least_of = {"population": 2, "generations": 1, "top_n": 1, "min_trades": 1, "tournament_size": 1, "patience": 1}
         for name, least in {**least_of, "seed": 0, "elites": 0}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, was {getattr(self, name)}")
@@ -214,7 +217,7 @@ def tell(
     metrics: FloatArray,
 ) -> SearchState:
     """Return the state after a generation whose genomes have these metrics."""
-    values = scores(objective, metrics)
+    values = scores(objective, metrics, settings.min_trades)
     champions = best_distinct(state.champions, genomes, values, metrics, settings.top_n)
     told = SearchState(state.generation + 1, genomes, values, champions, 0)
     return told if told.best > state.best else replace(told, stagnant=state.stagnant + 1)

@@ -33,7 +33,7 @@ def store_request(connection: Connection[TupleRow], request: DiscoveryRequest) -
         raise RefusedMessageError(f"start_time must be before end_time {request.end_time}, was {request.start_time}")
     if not 0.0 < request.train_fraction <= 1.0:
         raise RefusedMessageError(f"train_fraction must be above 0 and at most 1, was {request.train_fraction}")
-    for name in ("population", "generations", "top_n"):
+    for name in ("population", "generations", "top_n", "min_trades"):
         if getattr(request, name) < 1:
             raise RefusedMessageError(f"{name} must be 1 or more, was {getattr(request, name)}")
     enqueue_run(connection, request)

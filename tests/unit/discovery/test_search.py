@@ -31,7 +31,7 @@ from alpharay.strategies.expression import Level, P, close, ta
 from alpharay.strategies.strategy import Integer, Real, Strategy
 
 CANDLES = random_walk(1500)
-SETTINGS = SearchSettings(population=24, generations=8, seed=5)
+SETTINGS = SearchSettings(population=24, generations=8, seed=5, min_trades=1)
 STRATEGIES = [CATALOGUE[name] for name in ("DOUBLE_EMA_CROSSOVER", "SMA_RSI", "PARABOLIC_SAR", "DONCHIAN_BREAKOUT")]
 
 
@@ -176,12 +176,22 @@ def planted_metrics(genomes: FloatArray) -> FloatArray:
     return metrics
 
 
+def test_no_champion_has_fewer_trades_than_asked_for() -> None:
+    strategy = CATALOGUE["DOUBLE_EMA_CROSSOVER"]
+    all_of_them = discover(strategy, CANDLES, SETTINGS).champions
+    most = max(champion.in_sample.trades for champion in all_of_them)
+    asked = replace(SETTINGS, min_trades=int(most) + 1)
+    busy = discover(strategy, CANDLES, asked).champions
+    assert busy
+    assert all(champion.in_sample.trades > most for champion in busy)
+
+
 def test_a_planted_optimum_is_approached_closer_than_by_as_many_random_tries() -> None:
     space, objective = search_space(PLANTED), objective_named("sharpe")
     toolbox = genetic_operators(CuttingExecutor(), Evaluator(CANDLES))
     wins = 0
     for seed in range(20):
-        settings = SearchSettings(population=40, generations=25, seed=seed)
+        settings = SearchSettings(population=40, generations=25, seed=seed, min_trades=1)
         state, tried = begin(space), []
         for _ in range(settings.generations):
             genomes = ask(toolbox, space, settings, state)
