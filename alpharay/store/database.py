@@ -88,7 +88,7 @@ def in_transaction(
     """
     for attempt in Retrying(
         retry=retry_if_exception(is_connection_loss),
-        wait=wait_exponential_jitter(initial=0.1, max=5.0),
+        wait=wait_exponential_jitter(multiplier=0.1, max=5.0),
         stop=stop_after_delay(retry_for_s),
         before_sleep=_log_retry,
         reraise=True,

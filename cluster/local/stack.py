@@ -164,7 +164,11 @@ def _ray_endpoints(
         named = (VARIABLES[ray_head.NAME], DASHBOARD_VARIABLE, VARIABLES[serve.NAME])
         return {name: os.environ[name] for name in named if os.environ.get(name)}
     serve_folder = state / serve.NAME
-    serve_url = serve.claim_address(serve_folder, ray=ray_head.probe(state / ray_head.NAME))
+    running = ray_head.probe(state / ray_head.NAME)
+    if running is None:
+        # What a dead head left behind may still hold Serve's port.
+        ray_head.stop(state / ray_head.NAME)
+    serve_url = serve.claim_address(serve_folder, ray=running)
     settings = {**endpoints, VARIABLES[serve.NAME]: serve_url}
     head = _start_one(
         ray_head.NAME,

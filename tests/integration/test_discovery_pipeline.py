@@ -286,7 +286,7 @@ def test_ctrl_c_in_the_direct_job_stores_what_was_found(
     pool: DatabasePool, current: Settings, candles: Candles, tmp_path: Path
 ) -> None:
     arguments = (
-        "--symbol", candles.symbol, "--strategies", "ICHIMOKU_CLOUD", "--population", "3000", "--generations", "5000",
+        "--symbol", candles.symbol, "--strategies", "ICHIMOKU_CLOUD", "--population", "12000", "--generations", "5000",
         "--workers", "0", "--out", str(tmp_path),
     )  # fmt: skip
     log = tmp_path / "log.txt"
