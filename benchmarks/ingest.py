@@ -11,30 +11,28 @@ database can take at best. The sink reads JSON messages, checks them and commits
 from __future__ import annotations
 
 import gc
-import os
 import platform
 import shutil
 import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
 import confluent_kafka
-import msgspec
 import numpy as np
 import psycopg
 import typer
 from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
-from rich.table import Table
 
 from alpharay.bus.messages import CandleMessage
 from alpharay.bus.producer import MessageProducer
+from alpharay.log import log_to_standard_error
 from alpharay.settings import settings
 from alpharay.store.candle_partitions import ensure_partitions, months_of
 from alpharay.store.candle_rows import COLUMNS, CandleRows, candle_rows, encode_binary_copy, newest_revisions
@@ -42,6 +40,7 @@ from alpharay.store.candle_writer import CandleWriter
 from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, open_pool
 from alpharay.store.migrate import migrate
 from alpharay.store.topic_sink import BATCH_MESSAGES, TopicSink
+from benchmarks.report import machine, report
 from cluster.local import kafka, postgres
 from cluster.local.kafka_jars import VERSION as KAFKA_VERSION
 
@@ -62,12 +61,10 @@ def main(
 ) -> None:
     """Measure, check that nothing was lost or doubled, and print."""
     progress = Console(stderr=True)
+    log_to_standard_error("WARNING")
     with servers() as (server_url, bootstrap_servers), new_database(server_url) as database_url:
         figures = measure(database_url, bootstrap_servers, candles, rounds, progress)
-    if json:
-        typer.echo(msgspec.json.encode(figures).decode())
-    else:
-        _print_table(figures)
+    report("ingest", figures, (), as_json=json)
 
 
 def measure(
@@ -112,7 +109,7 @@ def measure(
         "rows_doubled": doubled,
         "batch_messages": BATCH_MESSAGES,
         "versions": versions,
-        "machine": _machine(),
+        "machine": machine(),
     }
 
 
@@ -241,22 +238,6 @@ def _versions(pool: DatabasePool) -> dict[str, str]:
         "confluent-kafka": str(confluent_kafka.version()),
         "librdkafka": str(confluent_kafka.libversion()[0]),
     }
-
-
-def _machine() -> dict[str, object]:
-    return {
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "processor": platform.machine(),
-        "load_average": os.getloadavg()[0],
-    }
-
-
-def _print_table(figures: Mapping[str, object]) -> None:
-    table = Table("figure", "value")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.3f}" if isinstance(value, float) else str(value))
-    Console().print(table)
 
 
 if __name__ == "__main__":

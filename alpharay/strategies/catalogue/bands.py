@@ -5,6 +5,9 @@ from __future__ import annotations
 from alpharay.strategies.expression import P, close, ta
 from alpharay.strategies.strategy import Integer, Real, Strategy
 
+# Written as average and deviation, not as ready bands: a search computes each of the two once a length.
+_middle = ta.sma(P.bands)
+_deviations = ta.standard_deviation(P.bands) * P.width
 _regression = ta.linear_regression(P.length)
 _channel = ta.linear_regression_deviation(P.length) * P.width
 
@@ -17,8 +20,8 @@ BBAND_W_R = Strategy(
         Integer("williams", 5, 30, default=14),
         Real("width", 1.5, 3.0, default=2.0),
     ),
-    enter=(close < ta.bollinger_lower(P.bands, P.width)) & (ta.williams_r(P.williams) < -80.0),
-    exit=(close > ta.bollinger_upper(P.bands, P.width)) & (ta.williams_r(P.williams) > -20.0),
+    enter=(close < _middle - _deviations) & (ta.williams_r(P.williams) < -80.0),
+    exit=(close > _middle + _deviations) & (ta.williams_r(P.williams) > -20.0),
 )
 
 LINEAR_REGRESSION_CHANNELS = Strategy(
