@@ -42,6 +42,8 @@ class MessageProducer:
             {
                 "bootstrap.servers": bootstrap_servers,
                 "client.id": client_id,
+                # librdkafka writes to standard error by itself; its notes on normal life are no one's business.
+                "log_level": 5,
                 "enable.idempotence": True,
                 "acks": "all",
                 "compression.type": "lz4",
@@ -128,6 +130,8 @@ class MessageProducer:
         self._producer.flush(timeout_s)
         self._producer.purge()
         self._producer.flush(1.0)
+        # Nothing is left to flush, so this only ends the connections and their threads.
+        self._producer.close()
 
     def __enter__(self) -> MessageProducer:
         return self

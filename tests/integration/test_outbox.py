@@ -130,6 +130,7 @@ def test_a_broker_that_does_not_answer_leaves_the_messages_waiting(pool):
     dead.flush = lambda *_: MessageProducer.flush(dead, 1.0)
     with pytest.raises(PublishError, match="not acknowledged"):
         publish_outbox(pool, dead)
+    dead.close(timeout_s=0.1)
     with pool.connection() as connection:
         assert waiting_messages(connection) == 1
 
