@@ -25,7 +25,7 @@ from alpharay.backtest.walk import (
     walk,
 )
 from alpharay.market.candles import Candles, FloatArray, IntArray
-from alpharay.strategies.evaluation import BoolArray, signals
+from alpharay.strategies.evaluation import BoolArray, Signals, signals
 from alpharay.strategies.strategy import Strategy
 
 
@@ -72,26 +72,48 @@ def backtest(
     elif fill != "next_open":
         raise ValueError(f"fill must be next_open or close, was {fill!r}")
 
-    enter, leave = pack(np.asarray(entries, dtype=np.bool_)), pack(np.asarray(exits, dtype=np.bool_))
-    both_sides = short_entries is not None and short_exits is not None
-    enter_short = pack(np.asarray(short_entries, dtype=np.bool_)) if both_sides else None
-    leave_short = pack(np.asarray(short_exits, dtype=np.bool_)) if both_sides else None
+    said = Signals(
+        np.asarray(entries, dtype=np.bool_),
+        np.asarray(exits, dtype=np.bool_),
+        None if short_entries is None else np.asarray(short_entries, dtype=np.bool_),
+        None if short_exits is None else np.asarray(short_exits, dtype=np.bool_),
+    )
+    outcome, daily_equity, trades = walk_signals(said, tables, costs, stops)
+    metrics = metrics_table(outcome, daily_equity, bars, tables.years)
+    return Backtest(
+        metrics=metrics_row(metrics[0]),
+        trades=_trade_frame(trades, tables.candles.open_time),
+        equity=equity_curve(tables, trades, costs),
+        outcome=dict(zip(OUTCOME_FIELDS, outcome[0].tolist(), strict=True)),
+    )
+
+
+def walk_signals(
+    said: Signals, tables: PriceTables, costs: Costs, stops: Stops = NO_STOPS
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Walk one set of signals; return outcome and daily equity, one row each, and a row of `TRADE_FIELDS` a trade."""
+    both_sides = said.enter_short is not None and said.exit_short is not None
+    enter, leave = pack(said.enter), pack(said.exit)
+    enter_short = None if said.enter_short is None else pack(said.enter_short)
+    leave_short = None if said.exit_short is None else pack(said.exit_short)
     settle_conflicts(enter, leave, enter_short, leave_short)
     outcome = np.empty((1, len(OUTCOME_FIELDS)))
     daily_equity = np.empty((1, len(tables.day_ends)))
     # A trade holds at least its decision bar and its entry bar, so there are at most as many as bars.
-    trades = np.empty((bars, len(TRADE_FIELDS)))
+    trades = np.empty((len(tables), len(TRADE_FIELDS)))
     count = walk(
-        prices_of(tables), factors_of(costs), stop_levels_of(stops, tables.candles, both_sides=both_sides),
-        enter, leave, enter_short, leave_short, outcome[0], daily_equity[0], trades,
-    )  # fmt: skip
-    metrics = metrics_table(outcome, daily_equity, bars, tables.years)
-    return Backtest(
-        metrics=metrics_row(metrics[0]),
-        trades=_trade_frame(trades[:count], tables.candles.open_time),
-        equity=equity_curve(tables, trades[:count], costs),
-        outcome=dict(zip(OUTCOME_FIELDS, outcome[0].tolist(), strict=True)),
+        prices_of(tables),
+        factors_of(costs),
+        stop_levels_of(stops, tables.candles, both_sides=both_sides),
+        enter,
+        leave,
+        enter_short,
+        leave_short,
+        outcome[0],
+        daily_equity[0],
+        trades,
     )
+    return outcome, daily_equity, trades[:count]
 
 
 def backtest_strategy(

@@ -12,24 +12,13 @@ from typing import Literal
 
 import numpy as np
 
-from alpharay.backtest.bits import WordArray, pack
 from alpharay.backtest.costs import Costs
-from alpharay.backtest.rules import settle_conflicts
-from alpharay.backtest.stops import NO_STOPS
+from alpharay.backtest.single import walk_signals
 from alpharay.backtest.tables import PriceTables, price_tables
-from alpharay.backtest.walk import (
-    OPEN,
-    OUTCOME_FIELDS,
-    SIGNAL,
-    TRADE_FIELDS,
-    factors_of,
-    prices_of,
-    stop_levels_of,
-    walk,
-)
+from alpharay.backtest.walk import OPEN, SIGNAL, TRADE_FIELDS
 from alpharay.market.candles import Candles, FloatArray
 from alpharay.market.timeframe import timeframe_ms
-from alpharay.strategies.evaluation import BoolArray, Signals, signals
+from alpharay.strategies.evaluation import Signals, signals
 from alpharay.strategies.strategy import Strategy
 
 Position = Literal["LONG", "FLAT", "SHORT"]
@@ -100,36 +89,18 @@ def vote(
             strategy.check(parameters)
             return NO_VOTE
         candles = voting_candles(candles)
-    trades = _trades(signals(strategy, parameters, candles.candles), candles.tables, costs)
+    said = _with_the_candle_more(signals(strategy, parameters, candles.candles))
+    _, _, trades = walk_signals(said, candles.tables, costs)
     return _vote_of(trades, candles.candles)
 
 
-def _trades(said: Signals, tables: PriceTables, costs: Costs) -> FloatArray:
-    """Return the trades of the rules, one row each in the columns `TRADE_FIELDS`."""
-    enter, leave = _words(said.enter), _words(said.exit)
-    enter_short = _words(said.enter_short) if said.enter_short is not None else None
-    leave_short = _words(said.exit_short) if said.exit_short is not None else None
-    settle_conflicts(enter, leave, enter_short, leave_short)
-    trades = np.empty((len(tables), len(TRADE_FIELDS)))
-    both_sides = enter_short is not None
-    count = walk(
-        prices_of(tables),
-        factors_of(costs),
-        stop_levels_of(NO_STOPS, tables.candles, both_sides=both_sides),
-        enter,
-        leave,
-        enter_short,
-        leave_short,
-        np.empty(len(OUTCOME_FIELDS)),
-        np.empty(len(tables.day_ends)),
-        trades,
-    )
-    return trades[:count]
-
-
-def _words(flags: BoolArray) -> WordArray:
-    """Return one flag a bar as bits, clear on the candle more."""
-    return pack(np.append(flags, False))
+def _with_the_candle_more(said: Signals) -> Signals:
+    """Return the flags with a clear one for the candle that only fills."""
+    flags = (said.enter, said.exit, said.enter_short, said.exit_short)
+    enter, leave, *short = (None if one is None else np.append(one, False) for one in flags)
+    assert enter is not None, "every strategy enters"
+    assert leave is not None, "every strategy exits"
+    return Signals(enter, leave, *short)
 
 
 def _vote_of(trades: FloatArray, candles: Candles) -> Vote:

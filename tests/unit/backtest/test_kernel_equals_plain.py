@@ -156,6 +156,18 @@ def test_a_flat_market_costs_only_the_fees():
     assert result.trades["entry_bar"].to_list() == [11]
 
 
+def test_fill_at_the_close_trades_at_the_close_that_decided():
+    candles = random_candles(3, 50, gaps=False)
+    enter, leave = np.zeros(50, bool), np.zeros(50, bool)
+    enter[10], leave[20] = True, True
+    at_close = backtest(candles, enter, leave, costs=Costs(0.0, 0.0), fill="close")
+    assert at_close.metrics.final_equity == pytest.approx(candles.close[20] / candles.close[10], rel=1e-12)
+    at_open = backtest(candles, enter, leave, costs=Costs(0.0, 0.0))
+    assert at_open.metrics.final_equity == pytest.approx(candles.open[21] / candles.open[11], rel=1e-12)
+    with pytest.raises(ValueError, match="fill must be next_open or close, was 'open'"):
+        backtest(candles, enter, leave, fill="open")
+
+
 def test_no_candles_give_no_trades_and_unit_equity():
     empty = random_candles(1, 0)
     result = backtest(empty, np.zeros(0, bool), np.zeros(0, bool))
