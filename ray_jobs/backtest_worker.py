@@ -14,7 +14,11 @@ import numpy as np
 import ray
 import structlog
 
+from alpharay.backtest.market import open_market
+from alpharay.backtest.population import backtest_population
+from alpharay.market.candles import Candles
 from alpharay.settings import Settings
+from alpharay.strategies.catalogue import CATALOGUE
 from ray_jobs.detached_actor import NAMESPACE
 
 Item = TypeVar("Item")
@@ -40,7 +44,11 @@ A batch that kills each one it meets ends the search.
 """
 
 LAPTOP_NICENESS = 10
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+WORKER_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
+    # Columns come and go by the megabyte: kept, their memory is not handed back and zeroed for every batch (glibc).
+    **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 30)),
+}
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +70,7 @@ class BacktestWorker:
         self._function: Callable[[Any], Any] | None = None
         if niceness:
             os.nice(niceness)
+        _load_kernels()
 
     def __repr__(self) -> str:
         return self._name
@@ -81,6 +90,15 @@ class BacktestWorker:
         return self._function(item)
 
 
+def _load_kernels() -> None:
+    """Load the compiled kernels while the driver still reads its candles, not within the first batch."""
+    prices = np.linspace(1.0, 2.0, 64)
+    minutes = np.arange(64, dtype=np.int64) * 60_000
+    candles = Candles("none", "NONE/USD", "1m", minutes, prices, prices, prices, prices, prices)
+    strategy = CATALOGUE["SMA_EMA_CROSSOVER"]
+    backtest_population(strategy, strategy.genome(strategy.defaults)[None, :], open_market(candles))
+
+
 class RayExecutor(AbstractContextManager["RayExecutor"]):
     """A pool of `BacktestWorker`s on a joined Ray cluster; use it in a `with`, which ends them.
 
@@ -98,7 +116,7 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
         # there.
         worker_class: Any = BacktestWorker
         actors = [
-            worker_class.options(name=name, namespace=NAMESPACE, runtime_env={"env_vars": ONE_THREAD}).remote(
+            worker_class.options(name=name, namespace=NAMESPACE, runtime_env={"env_vars": WORKER_ENVIRONMENT}).remote(
                 name, niceness
             )
             for name in names
