@@ -65,6 +65,8 @@ find_uv() {
     if [ ! -x "$uv" ]; then
         # Apart from the packages: installing a lock removes what the lock does not name.
         echo "Installing uv"
+        # An environment that someone made with uv has no pip.
+        .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --target "$uv_folder" 'uv>=0.9,<1'
     fi
 }
