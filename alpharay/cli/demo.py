@@ -150,8 +150,11 @@ def _deploy(current: Settings, compiling: subprocess.Popen[bytes]) -> None:
     with PartProgress() as progress:
         if compiling.poll() is None:
             progress("kernels", "working", "compiling, on the first run only")
-            compiling.wait(timeout=COMPILE_SECONDS)
-            progress("kernels", "up", "compiled")
+            try:
+                compiled = compiling.wait(timeout=COMPILE_SECONDS) == 0
+            except subprocess.TimeoutExpired:
+                compiled = False
+            progress("kernels", "up", "compiled" if compiled else "not compiled ahead: the first search does it")
         progress("signal", "working", "deploying")
         deploy(
             current.require("ray_dashboard_url"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import psutil
 from confluent_kafka import KafkaException
@@ -25,6 +26,8 @@ from cluster.local.service import Report, Service
 from cluster.local.topics import create_topics
 
 PARTS = (postgres.NAME, valkey.NAME, kafka.NAME, exchange.NAME, ray_head.NAME, serve.NAME)
+# Longer than any `up` was seen to take, on a machine that downloads everything and is busy besides.
+LOCK_SECONDS = 600.0
 State = Literal["working", "up", "external", "down", "failed"]
 Progress = Callable[[str, State, str], None]
 """Told the part, its state, and in a few words what is happening."""
@@ -262,6 +265,21 @@ def _lock(state: Path, progress: Progress) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             progress("lock", "working", "another `alpharay stack` command is at work; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _wait_for_lock(file)
             progress("lock", "up", "free")
         yield
+
+
+def _wait_for_lock(file: TextIO) -> None:
+    give_up_at = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                raise PartFailedError(
+                    f"another `alpharay stack` command has worked for {LOCK_SECONDS:.0f} s: end it, then try again"
+                ) from None
+            time.sleep(0.2)
+        else:
+            return
