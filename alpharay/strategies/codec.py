@@ -43,6 +43,10 @@ def strategy_to_json(strategy: Strategy) -> Json:
     if strategy.enter_short is not None and strategy.exit_short is not None:
         json["enter_short"] = _condition_to_json(strategy.enter_short)
         json["exit_short"] = _condition_to_json(strategy.exit_short)
+    # Absent for the usual 0, so that the identity of a strategy without one is what it always was.
+    if strategy.minimum_holding != 0:
+        bars = strategy.minimum_holding
+        json["minimum_holding"] = _scalar_to_json(bars if isinstance(bars, Parameter) else int(bars))
     return json
 
 
@@ -58,6 +62,7 @@ def strategy_from_json(json: Mapping[str, Any]) -> Strategy:
             exit=_condition_from_json(json["exit"]),
             enter_short=_condition_from_json(json["enter_short"]) if "enter_short" in json else None,
             exit_short=_condition_from_json(json["exit_short"]) if "exit_short" in json else None,
+            minimum_holding=_scalar_from_json(json.get("minimum_holding", 0)),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"strategy JSON lacks or misplaces {error}") from error

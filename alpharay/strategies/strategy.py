@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
-from alpharay.market.candles import FloatArray
-from alpharay.strategies.expression import Condition, OrderConstraint, parameters_in
+from alpharay.market.candles import FloatArray, IntArray
+from alpharay.strategies.expression import Condition, OrderConstraint, Parameter, Scalar, parameters_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,9 @@ class Real:
 
 ParameterRange = Integer | Real
 
+HOLDING = "holding"
+"""The name of the parameter that `with_minimum_holding` adds."""
+
 
 def _check_range(parameter: ParameterRange) -> None:
     if not parameter.low <= parameter.default <= parameter.high:
@@ -50,7 +53,12 @@ def _check_range(parameter: ParameterRange) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """Enter and exit rules with their parameters; the short rules are absent in a long-only strategy."""
+    """Enter and exit rules with their parameters; the short rules are absent in a long-only strategy.
+
+    `minimum_holding` is a whole number of bars, fixed or a parameter: of a position filled on bar e, the exit signals
+    of bars t with t - e >= `minimum_holding` are followed, for 0 from the close of the entry bar on. An entry of the
+    other side closes a position as its exit signal does, so it waits as long. Stops do not wait.
+    """
 
     name: str
     description: str
@@ -60,6 +68,7 @@ class Strategy:
     constraints: tuple[OrderConstraint, ...] = ()
     enter_short: Condition | None = None
     exit_short: Condition | None = None
+    minimum_holding: Scalar = 0
 
     def __post_init__(self) -> None:
         names = self.parameter_names
@@ -68,6 +77,8 @@ class Strategy:
         if (self.enter_short is None) != (self.exit_short is None):
             raise ValueError(f"strategy {self.name}: enter_short and exit_short come together")
         used = frozenset[str]().union(*(parameters_in(rule) for rule in self.rules))
+        if isinstance(self.minimum_holding, Parameter):
+            used |= {self.minimum_holding.name}
         if used != set(names):
             raise ValueError(
                 f"strategy {self.name} declares the parameters {sorted(names)}, its rules use {sorted(used)}"
@@ -78,7 +89,23 @@ class Strategy:
                     raise ValueError(
                         f"strategy {self.name}: constraint {constraint} names {name!r}, which is no parameter"
                     )
+        self._check_minimum_holding()
         self.check(self.defaults)
+
+    def _check_minimum_holding(self) -> None:
+        if not isinstance(self.minimum_holding, Parameter):
+            if not (float(self.minimum_holding).is_integer() and self.minimum_holding >= 0):
+                raise ValueError(
+                    f"strategy {self.name}: minimum_holding must be a whole number of bars from 0 up, "
+                    f"was {self.minimum_holding}"
+                )
+            return
+        known = self.parameters[self.parameter_names.index(self.minimum_holding.name)]
+        if not (isinstance(known, Integer) and known.low >= 0):
+            raise ValueError(
+                f"strategy {self.name}: the parameter {known.name} is a minimum_holding, so it must be an Integer "
+                f"from 0 up, was {known}"
+            )
 
     @property
     def rules(self) -> tuple[Condition, ...]:
@@ -114,6 +141,13 @@ class Strategy:
             if not smaller < larger:
                 raise ValueError(f"{constraint} is required, was {smaller} and {larger}")
 
+    def minimum_holdings(self, genomes: FloatArray) -> IntArray:
+        """Return the minimum holding, in bars, of each row of `genomes`, (rows, parameters)."""
+        if isinstance(self.minimum_holding, Parameter):
+            column = genomes[:, self.parameter_names.index(self.minimum_holding.name)]
+            return np.rint(column).astype(np.int64)
+        return np.full(len(genomes), int(self.minimum_holding), dtype=np.int64)
+
     def genome(self, parameters: Mapping[str, float]) -> FloatArray:
         """Return `parameters` as a row in declaration order."""
         return np.array([parameters[name] for name in self.parameter_names], dtype=np.float64)
@@ -124,6 +158,21 @@ class Strategy:
             parameter.name: int(value) if isinstance(parameter, Integer) else float(value)
             for parameter, value in zip(self.parameters, genome.tolist(), strict=True)
         }
+
+
+def with_minimum_holding(strategy: Strategy, low: int, high: int, default: int) -> Strategy:
+    """Return the strategy with a minimum holding of `low` to `high` bars that the search chooses.
+
+    It is one more parameter, named `holding`. Raises ValueError when the strategy has a minimum holding already, or
+    when a range does not fit.
+    """
+    if strategy.minimum_holding != 0:
+        raise ValueError(f"strategy {strategy.name} has a minimum_holding already: {strategy.minimum_holding}")
+    return replace(
+        strategy,
+        parameters=(*strategy.parameters, Integer(HOLDING, low, high, default)),
+        minimum_holding=Parameter(HOLDING),
+    )
 
 
 def strategy_id(
