@@ -13,8 +13,19 @@ from alpharay.backtest.market import Market
 from alpharay.backtest.rules import CodeArray, RuleProgram
 from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import FloatArray
+from alpharay.market.time_parts import time_part
 from alpharay.strategies.evaluation import apply_indicator, combine, shift
-from alpharay.strategies.expression import Applied, Arithmetic, Column, Level, Parameter, Previous, Scalar, Series
+from alpharay.strategies.expression import (
+    Applied,
+    Arithmetic,
+    Column,
+    Level,
+    Parameter,
+    Previous,
+    Scalar,
+    Series,
+    TimeOfCandle,
+)
 from alpharay.strategies.strategy import Strategy
 
 IndexArray = npt.NDArray[np.int64]
@@ -50,6 +61,8 @@ def plan_columns(strategy: Strategy, program: RuleProgram, genomes: FloatArray) 
         match node:
             case Column(name=name):
                 label = ("column", name)
+            case TimeOfCandle(part=part):
+                label = ("time", part)
             case Level(value=value):
                 label, scalars = ("level",), (value,)
             case Applied(indicator=indicator, inputs=parts, parameters=scalars):
@@ -123,6 +136,8 @@ def _compute(
     match node:
         case Column(name=name):
             return [getattr(market.candles, name) for _ in missing]
+        case TimeOfCandle(part=part):
+            return [time_part(market.candles.open_time, part) for _ in missing]
         case Level():
             return [np.full(bars, item.values[index][0]) for index in missing]
         case Applied(indicator=name, inputs=parts):

@@ -21,6 +21,7 @@ from alpharay.strategies.expression import (
     Previous,
     Scalar,
     Series,
+    TimeOfCandle,
 )
 from alpharay.strategies.strategy import Integer, ParameterRange, Real, Strategy
 
@@ -100,6 +101,8 @@ def _series_to_json(node: Series) -> Json:
             return {"level": _scalar_to_json(value)}
         case Column(name=name):
             return {"column": name}
+        case TimeOfCandle(part=part):
+            return {"time": part}
         case Applied(indicator=indicator, inputs=inputs, parameters=parameters):
             return {
                 "indicator": indicator,
@@ -118,6 +121,8 @@ def _series_from_json(json: Json) -> Series:
         return Level(_scalar_from_json(json["level"]))
     if "column" in json:
         return Column(json["column"])
+    if "time" in json:
+        return TimeOfCandle(json["time"])
     if "indicator" in json:
         return Applied(
             json["indicator"],

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import Candles, FloatArray
+from alpharay.market.time_parts import time_part
 from alpharay.strategies.expression import (
     And,
     Applied,
@@ -25,6 +26,7 @@ from alpharay.strategies.expression import (
     Previous,
     Scalar,
     Series,
+    TimeOfCandle,
 )
 from alpharay.strategies.strategy import Strategy
 
@@ -107,6 +109,8 @@ class _Evaluation:
             case Column(name=name):
                 column: FloatArray = getattr(self._candles, name)
                 return column
+            case TimeOfCandle(part=part):
+                return time_part(self._candles.open_time, part)
             case Applied(indicator=name, inputs=inputs, parameters=parameters):
                 values = tuple(resolve(item, self._parameters) for item in parameters)
                 return apply_indicator(name, tuple(self.series(item) for item in inputs), values)

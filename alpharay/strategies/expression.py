@@ -13,6 +13,7 @@ from typing import Literal
 
 from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import VALUE_COLUMNS
+from alpharay.market.time_parts import TIME_PARTS, TimePart
 
 ArithmeticOperator = Literal["+", "-", "*", "/"]
 ComparisonOperator = Literal[">", "<", ">=", "<="]
@@ -136,6 +137,17 @@ class Column(Series):
     def __post_init__(self) -> None:
         if self.name not in VALUE_COLUMNS:
             raise ValueError(f"column must be one of {', '.join(VALUE_COLUMNS)}, was {self.name!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOfCandle(Series):
+    """A part of the candle's open time, UTC, known before the candle is (`alpharay.strategies.seasons`)."""
+
+    part: TimePart
+
+    def __post_init__(self) -> None:
+        if self.part not in TIME_PARTS:
+            raise ValueError(f"time must be one of {', '.join(TIME_PARTS)}, was {self.part!r}")
 
 
 @dataclass(frozen=True, slots=True)
