@@ -27,6 +27,7 @@ from alpharay.discovery.search import DiscoveryReport, SearchSettings, discover_
 from alpharay.market.candles import Candles
 from alpharay.market.files import read_candles
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named
+from benchmarks.random_walk import random_walk
 from benchmarks.report import Figures, machine, median, report, versions
 
 REAL_CANDLES = Path(__file__).resolve().parents[1] / "shared" / "data" / "BTC-USD_1m.parquet"
@@ -44,16 +45,6 @@ def load(path: Path | None, bars: int) -> tuple[Candles, str]:
             raise SystemExit(f"{file} has {len(candles):,} candles, {rows:,} are needed: give fewer --bars")
         return candles.slice(0, rows), file.name
     return random_walk(rows), "a generated random walk"
-
-
-def random_walk(rows: int) -> Candles:
-    """Return 1-minute candles of a random walk."""
-    generator = np.random.default_rng(0)
-    close = 100.0 * np.exp(np.cumsum(generator.normal(0.0, 0.0008, rows)))
-    opened = np.concatenate([[100.0], close[:-1]])
-    high, low = np.maximum(opened, close) * 1.0002, np.minimum(opened, close) * 0.9998
-    times = np.arange(rows, dtype=np.int64) * 60_000
-    return Candles("generated", "WALK/USD", "1m", times, opened, high, low, close, generator.random(rows) * 10.0)
 
 
 def search(candles: Candles, settings: SearchSettings, executor: Executor) -> tuple[float, list[DiscoveryReport]]:
