@@ -74,13 +74,14 @@ CREATE INDEX backtests_by_market ON backtests (exchange, symbol, priority DESC, 
 WHERE status IN ('QUEUED', 'RUNNING')
 """
 
-# Whose turn it is: of the symbols with open work, the one that was served least recently.
-SERVED_MARKETS = """
-CREATE TABLE served_markets (
-    queue     text COLLATE "C" NOT NULL,
-    exchange  text COLLATE "C" NOT NULL,
-    symbol    text COLLATE "C" NOT NULL,
-    served_at timestamptz      NOT NULL,
+# Whose turn it is: of the symbols with open work, the one that was given the least worker time. A symbol that comes new
+# or comes back starts level with the others, so this is a virtual clock, not a sum to report.
+SERVED_SYMBOLS = """
+CREATE TABLE served_symbols (
+    queue    text COLLATE "C" NOT NULL,
+    exchange text COLLATE "C" NOT NULL,
+    symbol   text COLLATE "C" NOT NULL,
+    served_s double precision NOT NULL,
     PRIMARY KEY (queue, exchange, symbol)
 )
 """
@@ -95,6 +96,6 @@ def upgrade() -> None:
         DISCOVERY_CHECKPOINTS,
         BACKTESTS,
         BACKTESTS_BY_MARKET,
-        SERVED_MARKETS,
+        SERVED_SYMBOLS,
     ):
         op.execute(statement)
