@@ -118,6 +118,7 @@ def _run_batch(
         rows_of,
         market.columns.valid,
         sides,
+        strategy.minimum_holdings(genomes),
         outcome,
         daily_equity,
     )
@@ -170,6 +171,7 @@ def _run_genomes(
     rows_of: CodeArray,
     valid: WordArray,
     sides: CodeArray,
+    minimum_holdings: CodeArray,
     outcome: FloatArray,
     daily_equity: FloatArray,
 ) -> None:
@@ -188,11 +190,11 @@ def _run_genomes(
             settle_conflicts(stack[0, 0], stack[1, 0], stack[2, 0], stack[3, 0])
             walk(
                 prices, factors, stops, stack[0, 0], stack[1, 0], stack[2, 0], stack[3, 0],
-                outcome[genome], daily_equity[genome], no_trades,
+                minimum_holdings[genome], outcome[genome], daily_equity[genome], no_trades,
             )  # fmt: skip
         else:
             settle_conflicts(stack[0, 0], stack[1, 0], None, None)
             walk(
                 prices, factors, stops, stack[0, 0], stack[1, 0], None, None,
-                outcome[genome], daily_equity[genome], no_trades,
+                minimum_holdings[genome], outcome[genome], daily_equity[genome], no_trades,
             )  # fmt: skip

@@ -51,13 +51,15 @@ def backtest(
     short_exits: BoolArray | None = None,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    minimum_holding: int = 0,
     fill: str = "next_open",
 ) -> Backtest:
     """Backtest boolean signals, one flag a bar, decided on the bar's close.
 
     `fill="next_open"` fills at the next bar's open; `fill="close"` fills at the close that decided, which no one can
     trade: it is there to compare with engines that do. The rules of the fill are those of `alpharay.backtest.walk`.
-    Raises ValueError when a length differs, when only one short rule is given, or when `fill` is unknown.
+    `minimum_holding` is in bars, as in `Strategy`. Raises ValueError when a length differs, when only one short rule
+    is given, when `minimum_holding` is negative, or when `fill` is unknown.
     """
     tables = candles if isinstance(candles, PriceTables) else price_tables(candles)
     bars = len(tables)
@@ -67,6 +69,8 @@ def backtest(
             raise ValueError(f"{name} must have one flag for each of the {bars} candles, was {len(values)}")
     if (short_entries is None) != (short_exits is None):
         raise ValueError("short_entries and short_exits come together: one of them was None")
+    if minimum_holding < 0:
+        raise ValueError(f"minimum_holding must be at least 0 bars, was {minimum_holding}")
     if fill == "close":
         tables = _filled_at_close(tables)
     elif fill != "next_open":
@@ -78,7 +82,7 @@ def backtest(
         None if short_entries is None else np.asarray(short_entries, dtype=np.bool_),
         None if short_exits is None else np.asarray(short_exits, dtype=np.bool_),
     )
-    outcome, daily_equity, trades = walk_signals(said, tables, costs, stops)
+    outcome, daily_equity, trades = walk_signals(said, tables, costs, stops, minimum_holding)
     metrics = metrics_table(outcome, daily_equity, bars, tables.years)
     return Backtest(
         metrics=metrics_row(metrics[0]),
@@ -89,7 +93,7 @@ def backtest(
 
 
 def walk_signals(
-    said: Signals, tables: PriceTables, costs: Costs, stops: Stops = NO_STOPS
+    said: Signals, tables: PriceTables, costs: Costs, stops: Stops = NO_STOPS, minimum_holding: int = 0
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Walk one set of signals; return outcome and daily equity, one row each, and a row of `TRADE_FIELDS` a trade."""
     both_sides = said.enter_short is not None and said.exit_short is not None
@@ -109,6 +113,7 @@ def walk_signals(
         leave,
         enter_short,
         leave_short,
+        minimum_holding,
         outcome[0],
         daily_equity[0],
         trades,
@@ -134,6 +139,7 @@ def backtest_strategy(
         short_exits=said.exit_short,
         costs=costs,
         stops=stops,
+        minimum_holding=int(strategy.minimum_holdings(strategy.genome(parameters)[None, :])[0]),
     )
 
 

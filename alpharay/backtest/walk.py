@@ -8,6 +8,7 @@ Rules of the fill, the same in every engine of this project:
 * A long puts all equity in: scale = equity * entry_factor / open, worth scale * price, and scale * price * exit_factor
   after the exit. A short sells equity / open units and holds that quantity; its proceeds net of costs stay as cash;
   buying a unit back costs price / entry_factor. It is liquidated where its equity reaches zero.
+* An exit signal or an opposite entry before bar `entry + minimum_holding` is not followed; stops never wait.
 * Stops are searched from the entry bar on. An open beyond the stop fills at the open; the stop is taken before the
   target when one bar holds both; a trailing stop follows the extreme up to the bar before.
 * A last open position is marked to the last close. Equity below 1e-9 is ruin and ends trading.
@@ -233,6 +234,7 @@ def walk(  # noqa: C901 - one pass over the trades; splitting it would hand a do
     leave: WordArray,
     enter_short: WordArray | None,
     leave_short: WordArray | None,
+    minimum_holding: int,
     outcome: FloatArray,
     daily_equity: FloatArray,
     trades: FloatArray,
@@ -271,9 +273,9 @@ def walk(  # noqa: C901 - one pass over the trades; splitting it would hand a do
         scale, offset = equity * entry_factor / entry_price, 0.0
         if leave_short is not None and side < 0.0:
             scale, offset = equity / entry_price, entry_price * (1.0 + exit_factor)
-            signal = next_set_bit(leave_short, entry, bars)
+            signal = next_set_bit(leave_short, entry + minimum_holding, bars)
         else:
-            signal = next_set_bit(leave, entry, bars)
+            signal = next_set_bit(leave, entry + minimum_holding, bars)
         exit_bar = signal + 1
         reason = SIGNAL if exit_bar < bars else OPEN
         last = exit_bar - 1 if exit_bar < bars else bars - 1

@@ -90,7 +90,8 @@ def vote(
             return NO_VOTE
         candles = voting_candles(candles)
     said = _with_the_candle_more(signals(strategy, parameters, candles.candles))
-    _, _, trades = walk_signals(said, candles.tables, costs)
+    holding = int(strategy.minimum_holdings(strategy.genome(parameters)[None, :])[0])
+    _, _, trades = walk_signals(said, candles.tables, costs, minimum_holding=holding)
     return _vote_of(trades, candles.candles)
 
 

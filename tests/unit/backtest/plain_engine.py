@@ -50,6 +50,7 @@ def run_plain(
     slippage=0.0,
     stops=(0.0, 0.0, 0.0),
     distance=None,
+    minimum_holding=0,
 ):
     o, h, l, c = (getattr(candles, name).tolist() for name in ("open", "high", "low", "close"))
     bars = len(c)
@@ -129,6 +130,8 @@ def run_plain(
         if bar < bars - 1:
             if side == 0:
                 pending = ["long"] if wants_long else ["short"] if wants_short else []
+            elif bar - entry_bar < minimum_holding:
+                pending = []
             elif side > 0 and (leave[bar] or wants_short):
                 pending = ["exit", "short"] if wants_short else ["exit"]
             elif side < 0 and (leave_short[bar] or wants_long):

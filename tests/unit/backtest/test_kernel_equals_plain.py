@@ -30,18 +30,36 @@ def random_candles(seed: int, bars: int, *, tick: float = 0.0, volatility: float
     return Candles("test", "A/USD", "1m", open_time.astype(np.int64), opens, high, low, close, np.ones(bars))
 
 
-def check(candles: Candles, flags, costs: Costs, stops: Stops = NO_STOPS) -> None:
+def check(candles: Candles, flags, costs: Costs, stops: Stops = NO_STOPS, minimum_holding: int = 0) -> None:
     enter, leave, *short = flags
     short_entries, short_exits = short or (None, None)
     ours = backtest(
-        candles, enter, leave, short_entries=short_entries, short_exits=short_exits, costs=costs, stops=stops
+        candles,
+        enter,
+        leave,
+        short_entries=short_entries,
+        short_exits=short_exits,
+        costs=costs,
+        stops=stops,
+        minimum_holding=minimum_holding,
     )
     fractions = (stops.stop_loss or 0.0, stops.take_profit or 0.0, stops.trailing_stop or 0.0)
     distance = None
     if stops.atr_trail is not None:
         ranges = INDICATORS["atr"](candles.high, candles.low, candles.close, stops.atr_trail.length)
         distance = (stops.atr_trail.multiple * ranges).tolist()
-    plain = run_plain(candles, enter, leave, short_entries, short_exits, costs.fee, costs.slippage, fractions, distance)
+    plain = run_plain(
+        candles,
+        enter,
+        leave,
+        short_entries,
+        short_exits,
+        costs.fee,
+        costs.slippage,
+        fractions,
+        distance,
+        minimum_holding,
+    )
     got = [
         (1 if side == "long" else -1, entry, leave_bar, entry_price, exit_price, reason)
         for side, entry, leave_bar, entry_price, exit_price, reason in ours.trades.select(
@@ -123,6 +141,47 @@ def test_an_atr_trail_on_random_candles(seed, bars, density, multiple, both_side
     candles = random_candles(seed, bars)
     flags = random_flags(seed, bars, density, 4 if both_sides else 2)
     check(candles, flags, Costs(), Stops(stop_loss=0.05, atr_trail=AtrTrail(5, multiple)))
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    SEEDS,
+    st.integers(1, 400),
+    st.sampled_from([0.02, 0.2]),
+    st.sampled_from([1, 2, 7, 60, 1000]),
+    st.sampled_from([NO_STOPS, Stops(stop_loss=0.006, take_profit=0.01)]),
+    st.booleans(),
+)
+def test_a_minimum_holding_on_random_candles(seed, bars, density, holding, stops, both_sides):
+    candles = random_candles(seed, bars)
+    check(candles, random_flags(seed, bars, density, 4 if both_sides else 2), Costs(), stops, holding)
+
+
+@pytest.mark.parametrize(("holding", "exit_bar"), [(0, 4), (1, 5), (3, 7), (4, None)])
+def test_an_exit_waits_for_the_minimum_holding(holding, exit_bar):
+    candles = random_candles(3, 9, gaps=False)
+    enter, leave = np.zeros(9, bool), np.zeros(9, bool)
+    enter[2], leave[3:7] = True, True
+    trade = backtest(candles, enter, leave, minimum_holding=holding).trades.row(0, named=True)
+    assert trade["entry_bar"] == 3
+    assert (trade["exit_bar"], trade["exit_reason"]) == ((exit_bar, "signal") if exit_bar else (8, "open"))
+
+
+def test_an_opposite_entry_waits_for_the_minimum_holding_and_a_stop_does_not():
+    candles = random_candles(3, 12, gaps=False)
+    flags = np.zeros((4, 12), bool)
+    flags[0, 1], flags[2, 3], flags[2, 6] = True, True, True
+    enter, leave, enter_short, leave_short = flags
+    sides = {"short_entries": enter_short, "short_exits": leave_short}
+    waited = backtest(candles, enter, leave, **sides, minimum_holding=4).trades
+    assert waited.select("side", "entry_bar").rows() == [("long", 2), ("short", 7)]
+    stopped = backtest(candles, enter, leave, minimum_holding=1000, stops=Stops(stop_loss=1e-6))
+    assert stopped.trades["exit_reason"].to_list() == ["stop_loss"]
+
+
+def test_a_negative_minimum_holding_is_refused():
+    with pytest.raises(ValueError, match="minimum_holding must be at least 0 bars, was -1"):
+        backtest(random_candles(1, 3), np.zeros(3, bool), np.zeros(3, bool), minimum_holding=-1)
 
 
 def test_long_holdings_cross_many_blocks():
