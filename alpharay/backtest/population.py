@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 
-from alpharay.backtest.bits import WordArray, above_level_word, above_word, below_level_word, below_word, word_count
+from alpharay.backtest.bits import WordArray, word_count
+from alpharay.backtest.comparisons import compare
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.market import MEMORY_BUDGET, Market
-from alpharay.backtest.metrics import METRIC_NAMES, Metrics, metrics_row, metrics_table
+from alpharay.backtest.metrics import metrics_table
 from alpharay.backtest.plan import fill_columns, plan_columns, plan_comparisons
+from alpharay.backtest.population_result import PopulationResult
 from alpharay.backtest.rules import CodeArray, RuleProgram, compile_rules, run_rule, settle_conflicts
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.walk import (
@@ -27,33 +27,6 @@ from alpharay.backtest.walk import (
 )
 from alpharay.market.candles import FloatArray
 from alpharay.strategies.strategy import Strategy
-
-TILE_WORDS = 16
-"""Comparisons run over 1,024 bars of all columns at a time, so that these stay in the cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class PopulationResult:
-    """One row a genome, in their order."""
-
-    metrics: FloatArray
-    """(genomes, len(METRIC_NAMES))."""
-    outcome: FloatArray
-    """(genomes, len(OUTCOME_FIELDS)): the kernel's raw figures."""
-    daily_equity: FloatArray
-    """(genomes, days): equity at the end of each UTC day, from a start of one."""
-
-    def __len__(self) -> int:
-        return len(self.metrics)
-
-    def metric(self, name: str) -> FloatArray:
-        """Return one metric of every genome."""
-        column: FloatArray = self.metrics[:, METRIC_NAMES.index(name)]
-        return column
-
-    def row(self, index: int) -> Metrics:
-        """Return one genome's metrics."""
-        return metrics_row(self.metrics[index])
 
 
 def backtest_population(
@@ -101,7 +74,7 @@ def _run_batch(
     slots = fill_columns(planned, market)
     comparisons, levels, rows_of, sides = plan_comparisons(strategy, program, genomes, slots)
     bits = np.empty((int(comparisons[:, 2:].max(initial=-1)) + 1, word_count(len(market.tables))), dtype=np.uint64)
-    _compare(market.columns.values, comparisons, levels, bits)
+    compare(market.columns.values, comparisons, levels, bits)
     codes = program.codes
     both_sides = len(codes) > 2
     _run_genomes(
@@ -122,38 +95,6 @@ def _run_batch(
         outcome,
         daily_equity,
     )
-
-
-@njit(cache=True, nogil=True)
-def _compare(  # noqa: C901 - five plain loops, one a kind of comparison
-    values: FloatArray, comparisons: CodeArray, levels: FloatArray, bits: WordArray
-) -> None:
-    """Write the bit sets of every distinct comparison, tile by tile."""
-    words = bits.shape[1]
-    for first in range(0, words, TILE_WORDS):
-        last = min(first + TILE_WORDS, words)
-        for item in range(len(comparisons)):
-            left, right, above, below = comparisons[item]
-            column, level = values[left], levels[item]
-            if right < 0:
-                if above >= 0:
-                    for word in range(first, last):
-                        bits[above, word] = above_level_word(column, level, word * 64)
-                if below >= 0:
-                    for word in range(first, last):
-                        bits[below, word] = below_level_word(column, level, word * 64)
-                continue
-            other = values[right]
-            if above >= 0 and below >= 0:
-                for word in range(first, last):
-                    bits[above, word] = above_word(column, other, word * 64)
-                    bits[below, word] = below_word(column, other, word * 64)
-            elif above >= 0:
-                for word in range(first, last):
-                    bits[above, word] = above_word(column, other, word * 64)
-            else:
-                for word in range(first, last):
-                    bits[below, word] = below_word(column, other, word * 64)
 
 
 @njit(cache=True, nogil=True)
