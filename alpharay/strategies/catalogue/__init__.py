@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from alpharay.strategies.catalogue.bands import BANDS
 from alpharay.strategies.catalogue.breakouts import BREAKOUTS
+from alpharay.strategies.catalogue.charts import CHARTS
 from alpharay.strategies.catalogue.crossovers import CROSSOVERS
+from alpharay.strategies.catalogue.levels import LEVELS
 from alpharay.strategies.catalogue.oscillators import OSCILLATORS
+from alpharay.strategies.catalogue.patterns import PATTERNS
 from alpharay.strategies.catalogue.trends import TRENDS
 from alpharay.strategies.catalogue.volumes import VOLUMES
 from alpharay.strategies.strategy import Strategy
@@ -13,7 +16,8 @@ from alpharay.strategies.strategy import Strategy
 CATALOGUE: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in sorted(
-        (*CROSSOVERS, *OSCILLATORS, *BANDS, *BREAKOUTS, *TRENDS, *VOLUMES), key=lambda strategy: strategy.name
+        (*CROSSOVERS, *OSCILLATORS, *BANDS, *BREAKOUTS, *TRENDS, *VOLUMES, *LEVELS, *PATTERNS, *CHARTS),
+        key=lambda strategy: strategy.name,
     )
 }
 

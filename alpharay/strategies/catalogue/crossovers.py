@@ -1,8 +1,8 @@
-"""One average or line crosses another."""
+"""One average or line crosses another, or the price crosses an average."""
 
 from __future__ import annotations
 
-from alpharay.strategies.expression import P, ta
+from alpharay.strategies.expression import P, close, ta
 from alpharay.strategies.strategy import Integer, Strategy
 
 _macd = ta.macd(P.fast, P.slow)
@@ -11,6 +11,15 @@ _short, _medium, _long = ta.ema(P.short), ta.ema(P.medium), ta.ema(P.long)
 _rsi = ta.rsi(P.rsi)
 _roc = ta.roc(P.roc)
 _trix = ta.trix(P.trix)
+_dema, _tema = ta.dema(P.dema), ta.tema(P.tema)
+_dpo = ta.dpo(P.dpo)
+_dpo_average = ta.sma(P.ma, of=_dpo)
+_trend_macd, _trend_signal = ta.macd(P.short, P.long), ta.macd_signal(P.short, P.long, P.signal)
+_trend = ta.ema(P.trend)
+_momentum = ta.momentum(P.momentum)
+_momentum_average = ta.sma(P.sma, of=_momentum)
+_ppo = ta.ppo(P.fast, P.slow)
+_ppo_signal = ta.ema(P.signal, of=_ppo)
 
 SMA_EMA_CROSSOVER = Strategy(
     name="SMA_EMA_CROSSOVER",
@@ -80,6 +89,62 @@ TRIX_SIGNAL_LINE = Strategy(
     exit=_trix.crosses_below(ta.sma(P.signal, of=_trix)),
 )
 
+DEMA_TEMA_CROSSOVER = Strategy(
+    name="DEMA_TEMA_CROSSOVER",
+    description="Hold from where the double exponential average crosses above the triple one until it crosses back "
+    "(Mulloy 1994).",
+    parameters=(Integer("dema", 5, 50, default=12), Integer("tema", 5, 50, default=26)),
+    enter=_dema.crosses_above(_tema),
+    exit=_dema.crosses_below(_tema),
+)
+
+DPO_CROSSOVER = Strategy(
+    name="DPO_CROSSOVER",
+    description="Hold from where the detrended price crosses above its own average until it crosses back "
+    "(Achelis 1995). The detrended price compares an older close with today's average: no bar ahead is read.",
+    parameters=(Integer("dpo", 5, 50, default=20), Integer("ma", 5, 50, default=10)),
+    enter=_dpo.crosses_above(_dpo_average),
+    exit=_dpo.crosses_below(_dpo_average),
+)
+
+EMA_MACD = Strategy(
+    name="EMA_MACD",
+    description="Enter when the MACD line crosses above its signal line with the close above a long exponential "
+    "average; leave when either turns down: MACD signals with the trend only (Appel 2005).",
+    parameters=(
+        Integer("short", 2, 20, default=12),
+        Integer("long", 10, 50, default=26),
+        Integer("signal", 5, 20, default=9),
+        Integer("trend", 20, 200, default=100),
+    ),
+    constraints=(P.short < P.long,),
+    enter=_trend_macd.crosses_above(_trend_signal) & (close > _trend),
+    exit=_trend_macd.crosses_below(_trend_signal) | close.crosses_below(_trend),
+)
+
+MOMENTUM_SMA_CROSSOVER = Strategy(
+    name="MOMENTUM_SMA_CROSSOVER",
+    description="Enter when a positive momentum crosses above its simple average, leave when it crosses below it "
+    "(Murphy 1999).",
+    parameters=(Integer("momentum", 5, 30, default=10), Integer("sma", 5, 50, default=20)),
+    enter=(_momentum > 0.0) & _momentum.crosses_above(_momentum_average),
+    exit=_momentum.crosses_below(_momentum_average),
+)
+
+PRICE_OSCILLATOR_SIGNAL = Strategy(
+    name="PRICE_OSCILLATOR_SIGNAL",
+    description="Hold from where the percentage price oscillator crosses above its exponential signal line until it "
+    "crosses back (Achelis 1995). Percent of the slow average, so a rising price does not stretch it.",
+    parameters=(
+        Integer("fast", 5, 20, default=12),
+        Integer("slow", 10, 50, default=26),
+        Integer("signal", 5, 20, default=9),
+    ),
+    constraints=(P.fast < P.slow,),
+    enter=_ppo.crosses_above(_ppo_signal),
+    exit=_ppo.crosses_below(_ppo_signal),
+)
+
 CROSSOVERS = (
     SMA_EMA_CROSSOVER,
     DOUBLE_EMA_CROSSOVER,
@@ -88,4 +153,9 @@ CROSSOVERS = (
     RSI_EMA_CROSSOVER,
     ROC_MA_CROSSOVER,
     TRIX_SIGNAL_LINE,
+    DEMA_TEMA_CROSSOVER,
+    DPO_CROSSOVER,
+    EMA_MACD,
+    MOMENTUM_SMA_CROSSOVER,
+    PRICE_OSCILLATOR_SIGNAL,
 )

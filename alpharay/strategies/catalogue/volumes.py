@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from alpharay.strategies.expression import P, close, ta
-from alpharay.strategies.strategy import Integer, Strategy
+from alpharay.strategies.expression import P, close, high, low, ta, volume
+from alpharay.strategies.strategy import Integer, Real, Strategy
 
 _chaikin = ta.chaikin_oscillator(P.fast, P.slow)
 _obv = ta.obv()
+_klinger = ta.klinger(P.fast, P.slow)
+_klinger_signal = ta.ema(P.signal, of=_klinger)
+_price_volume = ta.vpt()
+_price_volume_signal = ta.ema(P.signal, of=_price_volume)
+_spread = high - low
+# Effort: more volume and a wider bar than the bars before had.
+_effort = (volume / ta.sma(P.length, of=volume).previous() > P.multiple) & (
+    _spread > ta.sma(P.length, of=_spread).previous()
+)
+_above_low, _below_high = close - low, high - close
 
 CHAIKIN_OSCILLATOR = Strategy(
     name="CHAIKIN_OSCILLATOR",
@@ -42,4 +52,56 @@ VWAP_CROSSOVER = Strategy(
     exit=close.crosses_below(ta.vwap(P.length)),
 )
 
-VOLUMES = (CHAIKIN_OSCILLATOR, CMF_ZERO_LINE, OBV_EMA, VWAP_CROSSOVER)
+KLINGER_VOLUME = Strategy(
+    name="KLINGER_VOLUME",
+    description="Hold from where the Klinger volume oscillator crosses above its exponential signal line until it "
+    "crosses back (Klinger 1997).",
+    parameters=(
+        Integer("fast", 5, 50, default=34),
+        Integer("slow", 20, 100, default=55),
+        Integer("signal", 5, 20, default=13),
+    ),
+    constraints=(P.fast < P.slow,),
+    enter=_klinger.crosses_above(_klinger_signal),
+    exit=_klinger.crosses_below(_klinger_signal),
+)
+
+PVT = Strategy(
+    name="PVT",
+    description="Hold from where the price and volume trend crosses above its exponential signal line until it crosses "
+    "back (Achelis 1995).",
+    parameters=(Integer("signal", 10, 50, default=20),),
+    enter=_price_volume.crosses_above(_price_volume_signal),
+    exit=_price_volume.crosses_below(_price_volume_signal),
+)
+
+VPT = Strategy(
+    name="VPT",
+    description="Volume leads the price: enter when the volume price trend is above its highest value of the bars "
+    "before, leave when it is below its lowest, as Granville reads the field trend of volume (Granville 1963).",
+    parameters=(Integer("length", 10, 50, default=20),),
+    enter=_price_volume > ta.highest(P.length, of=_price_volume).previous(),
+    exit=_price_volume < ta.lowest(P.length, of=_price_volume).previous(),
+)
+
+VOLUME_SPREAD_ANALYSIS = Strategy(
+    name="VOLUME_SPREAD_ANALYSIS",
+    description="Enter on stopping volume: a wide bar on high volume makes a new low and closes in its upper half. "
+    "Leave on an upthrust, the mirror image at a new high, or when the close makes a new low after all (Williams "
+    "1993).",
+    parameters=(Integer("length", 10, 50, default=20), Real("multiple", 1.0, 3.0, default=1.5)),
+    enter=_effort & (low < ta.lowest(P.length).previous()) & (_above_low > _below_high),
+    exit=(_effort & (high > ta.highest(P.length).previous()) & (_above_low < _below_high))
+    | (close < ta.lowest(P.length).previous()),
+)
+
+VOLUMES = (
+    CHAIKIN_OSCILLATOR,
+    CMF_ZERO_LINE,
+    OBV_EMA,
+    VWAP_CROSSOVER,
+    KLINGER_VOLUME,
+    PVT,
+    VPT,
+    VOLUME_SPREAD_ANALYSIS,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from made_candles import candles_made_for
 from waves import random_genomes, wave_candles
 
 from alpharay.backtest.costs import Costs
@@ -22,7 +23,7 @@ every_strategy = pytest.mark.parametrize("strategy", CATALOGUE.values(), ids=lis
 
 @every_strategy
 def test_enters_and_exits_on_a_series_made_for_it(strategy):
-    result = backtest_strategy(strategy, strategy.defaults, wave_candles())
+    result = backtest_strategy(strategy, strategy.defaults, candles_made_for(strategy.name))
     closed = result.trades.filter(result.trades["exit_reason"] == "signal")
     assert len(closed) >= 1
     assert 0.0 < result.metrics.exposure < 1.0

@@ -1,0 +1,19 @@
+"""A few bars draw a figure."""
+
+from __future__ import annotations
+
+from alpharay.strategies.expression import P, close, high, low, ta
+from alpharay.strategies.strategy import Integer, Real, Strategy
+
+_gap = ta.atr(P.length).previous() * P.size
+
+PRICE_GAP = Strategy(
+    name="PRICE_GAP",
+    description="Enter on an upward gap: the whole bar is above the bar before, by more than `size` average true "
+    "ranges. Leave on a downward gap, or when the close makes a new low of `length` bars (Edwards & Magee 1948).",
+    parameters=(Integer("length", 5, 30, default=10), Real("size", 0.0, 1.0, default=0.25)),
+    enter=low > high.previous() + _gap,
+    exit=(high < low.previous() - _gap) | (close < ta.lowest(P.length).previous()),
+)
+
+PATTERNS = (PRICE_GAP,)
