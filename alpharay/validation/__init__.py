@@ -1,0 +1,1 @@
+"""Which discoveries may be trusted: tests, gates and diagnostics over candles, strategies and searches."""
