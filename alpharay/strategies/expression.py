@@ -305,3 +305,8 @@ def parameters_in(node: Node) -> frozenset[str]:
             scalars = (item.value,)
         names.update(scalar.name for scalar in scalars if isinstance(scalar, Parameter))
     return frozenset(names)
+
+
+def indicators_in(node: Node) -> frozenset[str]:
+    """Return the names of the indicators that `node` uses."""
+    return frozenset(item.indicator for item in walk_nodes(node) if isinstance(item, Applied))

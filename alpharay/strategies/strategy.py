@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from alpharay.indicators.registry import INDICATORS
+from alpharay.indicators.source_file import SourceFile, run_source_file, source_files_of
 from alpharay.market.candles import FloatArray, IntArray
-from alpharay.strategies.expression import Condition, OrderConstraint, Parameter, Scalar, parameters_in
+from alpharay.strategies.expression import (
+    Condition,
+    OrderConstraint,
+    Parameter,
+    Scalar,
+    indicators_in,
+    parameters_in,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class Strategy:
     `minimum_holding` is a whole number of bars, fixed or a parameter: of a position filled on bar e, the exit signals
     of bars t with t - e >= `minimum_holding` are followed, for 0 from the close of the entry bar on. An entry of the
     other side closes a position as its exit signal does, so it waits as long. Stops do not wait.
+
+    Pickled, it takes the users' files that register its indicators with it, and they are run where it arrives.
     """
 
     name: str
@@ -91,6 +103,14 @@ class Strategy:
                     )
         self._check_minimum_holding()
         self.check(self.defaults)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (source_files_of(self.indicators), *(getattr(self, field.name) for field in fields(self)))
+
+    @property
+    def indicators(self) -> frozenset[str]:
+        """The names of the indicators in its rules."""
+        return frozenset[str]().union(*(indicators_in(rule) for rule in self.rules))
 
     def _check_minimum_holding(self) -> None:
         if not isinstance(self.minimum_holding, Parameter):
@@ -158,6 +178,19 @@ class Strategy:
             parameter.name: int(value) if isinstance(parameter, Integer) else float(value)
             for parameter, value in zip(self.parameters, genome.tolist(), strict=True)
         }
+
+
+def _arrived(files: tuple[SourceFile, ...], *values: Any) -> Strategy:
+    """Return a pickled strategy, its users' files run; raises ValueError when an indicator is not to be had here."""
+    for file in files:
+        run_source_file(file)
+    strategy = Strategy(*values)
+    if missing := strategy.indicators - INDICATORS.keys():
+        raise ValueError(
+            f"strategy {strategy.name} uses the indicators {sorted(missing)}, which are not registered in this "
+            "process: define them in a file and load it with alpharay.strategies.loading, so that it travels along"
+        )
+    return strategy
 
 
 def with_minimum_holding(strategy: Strategy, low: int, high: int, default: int) -> Strategy:
