@@ -48,10 +48,7 @@ def weight(stored: ScoredStrategy) -> float:
 
     * S: the smaller of the annual Sharpe ratios in and out of sample; out of sample alone may be luck,
       in sample alone is selection.
-    * k = v / (v + 1 / years): the part of a Sharpe ratio measured over so many out-of-sample years that is
-      no error, when the true ones spread with variance v = 0.25 and the error of a measured one has
-      variance 1 / years (Lo 2002, "The Statistics of Sharpe Ratios"). One year keeps a fifth, four half.
-    * n: trades out of sample. Ten halve the weight: few trades say little, however good.
+    * k and n / (n + 10): see `shrunk_sharpe`, for the years and the trades n out of sample.
     * trust: 1 for a validated strategy, 1/2 for a candidate.
 
     A missing, infinite, zero or negative result leaves FLOOR.
@@ -61,10 +58,19 @@ def weight(stored: ScoredStrategy) -> float:
     years = (stored.end_time - stored.train_end_time) / YEAR_MS
     if out is None or inside is None or trades is None or years <= 0.0:
         return FLOOR
+    return min(max(TRUST.get(stored.status, 0.0) * shrunk_sharpe(min(out, inside), years, trades), FLOOR), 1.0)
+
+
+def shrunk_sharpe(sharpe: float, years: float, trades: float) -> float:
+    """Return what is left to believe of an annual Sharpe ratio measured over `years` (above 0) and `trades`.
+
+    S * k * n / (n + 10): k = v / (v + 1 / years) is the part of a measured ratio that is no error, when the
+    true ones spread with variance v = 0.25 and the error of a measured one has variance 1 / years (Lo 2002,
+    "The Statistics of Sharpe Ratios"). One year keeps a fifth, four half. Ten trades halve it: few say little,
+    however good.
+    """
     variance = PRIOR_DEVIATION**2
-    kept = variance / (variance + 1.0 / years)
-    seen = trades / (trades + TRADES_FOR_HALF)
-    return min(max(TRUST.get(stored.status, 0.0) * min(out, inside) * kept * seen, FLOOR), 1.0)
+    return sharpe * variance / (variance + 1.0 / years) * trades / (trades + TRADES_FOR_HALF)
 
 
 def _number(metrics: Mapping[str, float | None], name: str) -> float | None:

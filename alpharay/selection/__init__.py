@@ -1,0 +1,1 @@
+"""Which trusted strategies speak now: confidence, ensemble, rotation, retirement."""
