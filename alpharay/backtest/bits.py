@@ -91,6 +91,12 @@ def below_word(typing_context: Any, left: Any, right: Any, index: Any) -> Any:  
 
 
 @intrinsic
+def known_word(typing_context: Any, left: Any, right: Any, index: Any) -> Any:  # noqa: ARG001
+    """Return the word of the 64 bars from `index` on which both are numbers."""
+    return types.uint64(left, right, types.intp), _comparison("ord", level=False)
+
+
+@intrinsic
 def above_level_word(typing_context: Any, column: Any, level: Any, index: Any) -> Any:  # noqa: ARG001
     """Return the word of column > level for the 64 bars from `index`; a comparison with NaN is false."""
     return types.uint64(column, types.float64, types.intp), _comparison(">", level=True)

@@ -6,30 +6,31 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 import numpy as np
-from numba import njit
 
-from alpharay.backtest.bits import WORD_BITS, WordArray, word_count
+from alpharay.backtest.bits import WORD_BITS, word_count
 from alpharay.market.candles import FloatArray
 
 Key = Hashable
 
+SMALLEST_CAPACITY = 64
+"""Columns that a slab holds however small its budget: more than the rules of one genome need."""
+
 
 class ColumnSlab:
-    """Columns by key, with the bit set of the bars where each is a number; the least recently used makes room.
+    """Columns by key; the least recently used makes room.
 
-    `values` is (capacity, bars padded with NaN to whole words), `valid` is (capacity, words).
+    `values` is (capacity, bars padded with NaN to whole words). The last rows may be lent as scratch rows.
     """
 
     def __init__(self, bars: int, budget_bytes: int) -> None:
         padded = word_count(bars) * WORD_BITS
-        column_bytes = max(padded * 8 + word_count(bars) * 8, 1)
         self.bars = bars
-        self.capacity = max(budget_bytes // column_bytes, 16)
+        self.capacity = max(budget_bytes // max(padded * 8, 1), SMALLEST_CAPACITY)
         # Untouched pages of an empty array take no memory, so the budget is a bound, not a cost.
         self.values: FloatArray = np.empty((self.capacity, padded))
-        self.valid: WordArray = np.empty((self.capacity, word_count(bars)), dtype=np.uint64)
         self._slots: OrderedDict[Key, int] = OrderedDict()
         self._free = list(range(self.capacity - 1, -1, -1))
+        self._padded: set[int] = set()
 
     def find(self, key: Key) -> int | None:
         """Return the slot of a column, marking it as just used; None when it is not here."""
@@ -38,14 +39,35 @@ class ColumnSlab:
             self._slots.move_to_end(key)
         return slot
 
-    def put(self, key: Key, column: FloatArray, keep: set[int]) -> int:
-        """Store a column and return its slot; never evicts a slot in `keep`."""
-        slot = self._free.pop() if self._free else self._evict(keep)
-        self.values[slot, : self.bars] = column
-        self.values[slot, self.bars :] = np.nan
-        valid_words(self.values[slot], self.valid[slot])
-        self._slots[key] = slot
-        return slot
+    def reserve(self, keys: list[Key], keep: set[int]) -> list[int]:
+        """Return a slot for each new column, to be written; never evicts a slot in `keep`."""
+        slots = []
+        for key in keys:
+            slot = self._free.pop() if self._free else self._evict(keep)
+            self._pad(slot)
+            self._slots[key] = slot
+            keep.add(slot)
+            slots.append(slot)
+        return slots
+
+    def scratch(self, rows: int) -> int:
+        """Return the first of the last `rows` slots, emptied: they belong to the caller until `release`."""
+        first = self.capacity - rows
+        for key in [key for key, slot in self._slots.items() if slot >= first]:
+            del self._slots[key]
+        self._free = [slot for slot in self._free if slot < first]
+        for slot in range(first, self.capacity):
+            self._pad(slot)
+        return first
+
+    def release(self, first: int) -> None:
+        """Take the scratch rows from `first` on back."""
+        self._free = [*range(self.capacity - 1, first - 1, -1), *self._free]
+
+    def _pad(self, slot: int) -> None:
+        if slot not in self._padded:
+            self.values[slot, self.bars :] = np.nan
+            self._padded.add(slot)
 
     def _evict(self, keep: set[int]) -> int:
         for key, slot in self._slots.items():
@@ -53,14 +75,3 @@ class ColumnSlab:
                 del self._slots[key]
                 return slot
         raise MemoryError(f"one batch needs more than {self.capacity} columns of {self.bars} bars: send fewer genomes")
-
-
-@njit(cache=True)
-def valid_words(column: FloatArray, words: WordArray) -> None:
-    """Write the bit set of the bars where `column` is a number."""
-    for index in range(len(words)):
-        word = np.uint64(0)
-        for bit in range(64):
-            value = column[index * 64 + bit]
-            word |= np.uint64(value == value) << np.uint64(bit)
-        words[index] = word

@@ -1,4 +1,9 @@
-"""What a batch of genomes needs: which distinct columns, and which distinct comparisons between them."""
+"""What a batch of genomes needs computed: which distinct columns, and in what order.
+
+A column that many genomes share is computed once and stays in the market's slab for the batches that follow. A column
+that hardly any two genomes share, a signal line of three parameters say, is computed for a few genomes at a time in
+rows that are used over and over, so that it is still in the cache when it is compared.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from alpharay.backtest.columns import Key
+from alpharay.backtest.columns import ColumnSlab, Key
+from alpharay.backtest.compositions import Delayed, expand
 from alpharay.backtest.market import Market
-from alpharay.backtest.rules import CodeArray, RuleProgram
+from alpharay.backtest.operands import Leaf, Operand, compile_operand
+from alpharay.backtest.rules import RuleProgram
 from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import FloatArray
 from alpharay.market.time_parts import time_part
@@ -30,6 +37,15 @@ from alpharay.strategies.strategy import Strategy
 
 IndexArray = npt.NDArray[np.int64]
 
+SHARED_SHARE = 0.75
+"""A series with more distinct columns than this share of the genomes is computed a few genomes at a time."""
+
+SCRATCH_BYTES = 16 * 1024 * 1024
+"""Columns of one such series that are held at a time."""
+
+SMALL_POPULATION = 16
+"""Up to so many genomes there is nothing to gain from going through them a few at a time."""
+
 
 @dataclass(slots=True)
 class NodeColumns:
@@ -42,14 +58,37 @@ class NodeColumns:
     values: list[tuple[float, ...]] = field(default_factory=list)
 
 
-def _scalar_column(scalar: Scalar, strategy: Strategy, genomes: FloatArray) -> FloatArray:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The columns of a batch, inputs before what is computed from them, and the two sides of each test."""
+
+    columns: dict[Series, NodeColumns]
+    operands: tuple[tuple[Operand, Operand], ...]
+    shared: frozenset[Series]
+    """Series whose columns stay in the slab; the others are computed chunk by chunk."""
+    chunk: int
+    """Genomes that go through at a time."""
+
+
+def scalar_column(scalar: Scalar, strategy: Strategy, genomes: FloatArray) -> FloatArray:
+    """Return the value of a scalar for every genome."""
     if isinstance(scalar, Parameter):
         return genomes[:, strategy.parameter_names.index(scalar.name)]
     return np.full(len(genomes), float(scalar))
 
 
-def plan_columns(strategy: Strategy, program: RuleProgram, genomes: FloatArray) -> dict[Series, NodeColumns]:
-    """Return the distinct columns that the tests need, inputs before what is computed from them."""
+def plan_batch(strategy: Strategy, program: RuleProgram, genomes: FloatArray, slab: ColumnSlab) -> Plan:
+    """Return what the tests of a strategy need for these genomes."""
+    operands = tuple(
+        (compile_operand(expand(test.left)), compile_operand(expand(test.right))) for test in program.tests
+    )
+    leaves = [leaf.series for pair in operands for operand in pair for leaf in operand.leaves]
+    columns = _distinct_columns(strategy, leaves, genomes)
+    shared, chunk = _divide(columns, len(genomes), slab)
+    return Plan(columns, operands, shared, chunk)
+
+
+def _distinct_columns(strategy: Strategy, leaves: list[Series], genomes: FloatArray) -> dict[Series, NodeColumns]:
     planned: dict[Series, NodeColumns] = {}
 
     def plan(node: Series) -> NodeColumns:
@@ -69,13 +108,13 @@ def plan_columns(strategy: Strategy, program: RuleProgram, genomes: FloatArray) 
                 label = ("indicator", indicator)
             case Arithmetic(operator=operator, left=first, right=second):
                 label, parts = ("arithmetic", operator), (first, second)
-            case Previous(of=of, bars=bars):
-                label, parts = ("previous", bars), (of,)
+            case Previous(of=of, bars=lag) | Delayed(of=of, bars=lag):
+                label, parts, scalars = ("previous",), (of,), (lag,)
             case _:
                 raise TypeError(f"series {type(node).__name__} cannot be computed")
         inputs = [plan(part) for part in parts]
         columns: list[npt.NDArray[np.float64]] = [item.place.astype(np.float64) for item in inputs]
-        columns += [_scalar_column(scalar, strategy, genomes) for scalar in scalars]
+        columns += [scalar_column(scalar, strategy, genomes) for scalar in scalars]
         unique, place = _distinct_rows(columns, len(genomes))
         result = NodeColumns([], place, node)
         for row in unique:
@@ -89,10 +128,8 @@ def plan_columns(strategy: Strategy, program: RuleProgram, genomes: FloatArray) 
         planned[node] = result
         return result
 
-    for test in program.tests:
-        plan(test.left)
-        if not isinstance(test.right, Level):
-            plan(test.right)
+    for leaf in leaves:
+        plan(leaf)
     return planned
 
 
@@ -106,91 +143,119 @@ def _distinct_rows(columns: Sequence[FloatArray], rows: int) -> tuple[list[tuple
     return list(seen), place
 
 
-def fill_columns(planned: dict[Series, NodeColumns], market: Market) -> dict[Series, IndexArray]:
-    """Compute the columns that the slab lacks; return each series' slot for every genome."""
-    slab = market.columns
-    keep: set[int] = set()
-    slot_of: dict[Series, list[int]] = {}
-    for node, item in planned.items():
-        found = [slab.find(key) for key in item.keys]
-        keep.update(slot for slot in found if slot is not None)
-        missing = [index for index, slot in enumerate(found) if slot is None]
-        for index, column in zip(missing, _compute(node, item, missing, slot_of, market), strict=True):
-            slot = slab.put(item.keys[index], column, keep)
-            keep.add(slot)
-            found[index] = slot
-        slot_of[node] = [slot for slot in found if slot is not None]
-    return {node: np.array(slot_of[node], dtype=np.int64)[item.place] for node, item in planned.items()}
+def _divide(columns: dict[Series, NodeColumns], genomes: int, slab: ColumnSlab) -> tuple[frozenset[Series], int]:
+    """Return the series that are computed once for all genomes, and how many genomes go through at a time.
 
-
-def _compute(
-    node: Series, item: NodeColumns, missing: list[int], slot_of: dict[Series, list[int]], market: Market
-) -> Sequence[FloatArray]:
-    """Return the missing columns of one series, in their order."""
-    bars = len(market.tables)
-
-    def stored(part: Series, index: int) -> FloatArray:
-        column: FloatArray = market.columns.values[slot_of[part][index], :bars]
-        return column
-
-    match node:
-        case Column(name=name):
-            return [getattr(market.candles, name) for _ in missing]
-        case TimeOfCandle(part=part):
-            return [time_part(market.candles.open_time, part) for _ in missing]
-        case Level():
-            return [np.full(bars, item.values[index][0]) for index in missing]
-        case Applied(indicator=name, inputs=parts):
-            known = INDICATORS[name]
-            if known.batch is not None and len(missing) > 1 and len({item.inputs[index] for index in missing}) == 1:
-                inputs = [stored(part, place) for part, place in zip(parts, item.inputs[missing[0]], strict=True)]
-                matrix: FloatArray = known.batch(*inputs, np.array([item.values[index] for index in missing]))
-                return list(matrix)
-            return [
-                apply_indicator(
-                    name,
-                    tuple(stored(part, place) for part, place in zip(parts, item.inputs[index], strict=True)),
-                    item.values[index],
-                )
-                for index in missing
-            ]
-        case Arithmetic(operator=operator, left=left, right=right):
-            return [
-                combine(operator, stored(left, item.inputs[index][0]), stored(right, item.inputs[index][1]))
-                for index in missing
-            ]
-        case Previous(of=of, bars=lag):
-            return [shift(stored(of, item.inputs[index][0]), lag) for index in missing]
-    raise TypeError(f"series {type(node).__name__} cannot be computed")
-
-
-def plan_comparisons(
-    strategy: Strategy, program: RuleProgram, genomes: FloatArray, slots: dict[Series, IndexArray]
-) -> tuple[CodeArray, FloatArray, CodeArray, CodeArray]:
-    """Return the distinct comparisons and, for each genome and test, its row of bits and its two slots.
-
-    A comparison is (left slot, right slot or -1 for its level, row of "above" or -1, row of "below" or -1): both
-    directions of one pair are read from memory once.
+    What is computed from a series has at least as many distinct columns, so no shared one needs one that is not.
     """
-    rows_of = np.empty((len(genomes), len(program.tests)), dtype=np.int64)
-    sides = np.empty((len(genomes), len(program.tests), 2), dtype=np.int64)
-    pairs: dict[tuple[int, int, float], list[int]] = {}
-    rows = 0
-    for index, test in enumerate(program.tests):
-        left = slots[test.left]
-        if isinstance(test.right, Level):
-            right = np.full(len(genomes), -1, dtype=np.int64)
-            levels = _scalar_column(test.right.value, strategy, genomes)
-        else:
-            right, levels = slots[test.right], np.zeros(len(genomes))
-        sides[:, index, 0], sides[:, index, 1] = left, right
-        side = 0 if test.side == "above" else 1
-        for genome, (a, b, level) in enumerate(zip(left.tolist(), right.tolist(), levels.tolist(), strict=True)):
-            mirrored = 0 <= b < a
-            found = pairs.setdefault((b, a, level) if mirrored else (a, b, level), [-1, -1])
-            direction = side ^ mirrored
-            if found[direction] < 0:
-                found[direction], rows = rows, rows + 1
-            rows_of[genome, index] = found[direction]
-    comparisons = np.array([(a, b, *found) for (a, b, _), found in pairs.items()], dtype=np.int64).reshape(-1, 4)
-    return comparisons, np.array([level for _, _, level in pairs]), rows_of, sides
+    counts = {node: len(item.keys) for node, item in columns.items()}
+    limit = genomes if genomes <= SMALL_POPULATION else SHARED_SHARE * genomes
+    shared = {node for node, count in counts.items() if count <= limit}
+    column_bytes = slab.values.shape[1] * 8
+    while True:
+        own = len(counts) - len(shared)
+        chunk = genomes if own == 0 else min(max(SCRATCH_BYTES // max(column_bytes, 1), 8), genomes)
+        chunk = min(chunk, max(slab.capacity // (2 * own), 1)) if own else chunk
+        if not shared or sum(counts[node] for node in shared) <= slab.capacity - own * chunk:
+            return frozenset(shared), chunk
+        # Of equals the last planned goes first: it may be computed from the others.
+        shared.remove(max(reversed(list(columns)), key=lambda node: counts[node] if node in shared else -1))
+
+
+class Slots:
+    """Where in the slab each distinct column of a plan lies."""
+
+    def __init__(self, plan: Plan, market: Market) -> None:
+        self._plan, self._market = plan, market
+        self._slot_of: dict[Series, IndexArray] = {
+            node: np.full(len(item.keys), -1, dtype=np.int64) for node, item in plan.columns.items()
+        }
+
+    def of(self, series: Series, genomes: slice) -> IndexArray:
+        """Return each genome's slot of a series."""
+        return self._slot_of[series][self._plan.columns[series].place[genomes]]
+
+    def fill_shared(self) -> None:
+        """Compute the shared columns that the slab lacks."""
+        slab = self._market.columns
+        keep: set[int] = set()
+        for node, item in self._plan.columns.items():
+            if node not in self._plan.shared:
+                continue
+            found = [slab.find(key) for key in item.keys]
+            keep.update(slot for slot in found if slot is not None)
+            missing = [index for index, slot in enumerate(found) if slot is None]
+            slots = slab.reserve([item.keys[index] for index in missing], keep)
+            for index, slot in zip(missing, slots, strict=True):
+                found[index] = slot
+            self._slot_of[node][:] = found
+            self._compute(item, missing, np.array(slots, dtype=np.int64))
+
+    def fill_own(self, genomes: slice, first: int) -> None:
+        """Compute the other columns of a chunk of genomes, into the scratch rows from `first` on."""
+        for node, item in self._plan.columns.items():
+            if node in self._plan.shared:
+                continue
+            wanted = np.unique(item.place[genomes])
+            slots = np.arange(first, first + len(wanted))
+            self._slot_of[node][wanted] = slots
+            self._compute(item, wanted.tolist(), slots)
+            first += len(wanted)
+
+    def _compute(self, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
+        """Write the wanted columns of one series to their slots."""
+        if not wanted:
+            return
+        bars = self._market.columns.bars
+        values = self._market.columns.values
+        candles = self._market.candles
+        node = item.node
+
+        def stored(part: Series, index: int) -> FloatArray:
+            column: FloatArray = values[self._slot_of[part][index], :bars]
+            return column
+
+        if isinstance(node, Applied):
+            self._apply(node, item, wanted, slots)
+            return
+        for index, slot in zip(wanted, slots.tolist(), strict=True):
+            out = values[slot, :bars]
+            match node:
+                case Column(name=name):
+                    out[:] = getattr(candles, name)
+                case TimeOfCandle(part=part):
+                    out[:] = time_part(candles.open_time, part)
+                case Level():
+                    out[:] = item.values[index][0]
+                case Arithmetic(operator=operator, left=left, right=right):
+                    left_index, right_index = item.inputs[index]
+                    out[:] = combine(operator, stored(left, left_index), stored(right, right_index))
+                case Previous(of=of) | Delayed(of=of):
+                    out[:] = shift(stored(of, item.inputs[index][0]), int(item.values[index][0]))
+
+    def _apply(self, node: Applied, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
+        """Write the wanted columns of an indicator, those of one input together where that is quicker."""
+        bars, values = self._market.columns.bars, self._market.columns.values
+        known = INDICATORS[node.indicator]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for place, index in enumerate(wanted):
+            groups.setdefault(item.inputs[index], []).append(place)
+        for chosen, places in groups.items():
+            inputs = tuple(
+                values[self._slot_of[part][index], :bars] for part, index in zip(node.inputs, chosen, strict=True)
+            )
+            if known.batch is not None and len(places) > 1:
+                matrix = known.batch(*inputs, np.array([item.values[wanted[place]] for place in places]))
+                for place, row in zip(places, matrix, strict=True):
+                    values[slots[place], :bars] = row
+            else:
+                for place in places:
+                    values[slots[place], :bars] = apply_indicator(node.indicator, inputs, item.values[wanted[place]])
+
+
+def lag_column(leaf: Leaf, strategy: Strategy, genomes: FloatArray) -> FloatArray:
+    """Return how many bars late every genome reads a leaf."""
+    total = np.zeros(len(genomes))
+    for lag in leaf.lags:
+        total = total + scalar_column(lag, strategy, genomes)
+    return total

@@ -117,24 +117,21 @@ def _depth(code: list[int]) -> int:
 
 
 @njit(cache=True, inline="always")
-def _load_literal(
-    literal: CodeArray, bits: WordArray, rows: CodeArray, valid: WordArray, sides: CodeArray, out: WordArray
-) -> None:
-    """Write one literal of one genome; `rows[test]` is its bit set, `sides[test]` its columns (-1: a level)."""
-    test = literal[0]
-    source = bits[rows[test]]
+def _load_literal(literal: CodeArray, bits: WordArray, rows: CodeArray, out: WordArray) -> None:
+    """Write one literal of one genome; `rows[test]` are its bit set and those of the bars with numbers (-1: none)."""
+    row, known, also_known = rows[literal[0]]
+    source = bits[row]
     if literal[1] == 0:
         for index in range(len(out)):
             out[index] = source[index]
+    elif also_known < 0:
+        left = bits[known]
+        for index in range(len(out)):
+            out[index] = left[index] & ~source[index]
     else:
-        left = valid[sides[test, 0]]
-        if sides[test, 1] < 0:
-            for index in range(len(out)):
-                out[index] = left[index] & ~source[index]
-        else:
-            right = valid[sides[test, 1]]
-            for index in range(len(out)):
-                out[index] = left[index] & right[index] & ~source[index]
+        left, right = bits[known], bits[also_known]
+        for index in range(len(out)):
+            out[index] = left[index] & right[index] & ~source[index]
     if literal[2] != 0:
         for index in range(len(out) - 1, 0, -1):
             out[index] = (out[index] << np.uint64(1)) | (out[index - 1] >> np.uint64(63))
@@ -143,21 +140,13 @@ def _load_literal(
 
 
 @njit(cache=True)
-def run_rule(
-    code: CodeArray,
-    literals: CodeArray,
-    bits: WordArray,
-    rows: CodeArray,
-    valid: WordArray,
-    sides: CodeArray,
-    stack: WordArray,
-) -> None:
-    """Evaluate one rule of one genome; the result is `stack[0]`."""
+def run_rule(code: CodeArray, literals: CodeArray, bits: WordArray, rows: CodeArray, stack: WordArray) -> None:
+    """Evaluate one rule of one genome over its rows of bits, (tests, 3); the result is `stack[0]`."""
     top = -1
     for item in code:
         if item >= 0:
             top += 1
-            _load_literal(literals[item], bits, rows, valid, sides, stack[top])
+            _load_literal(literals[item], bits, rows, stack[top])
             continue
         under, over = stack[top - 1], stack[top]
         if item == AND_CODE:
