@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from alpharay.backtest.costs import Costs
-from alpharay.backtest.market import Market, open_market
+from alpharay.backtest.market import MEMORY_BUDGET, Market, open_market
 from alpharay.backtest.population import backtest_population
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.market.candles import Candles, FloatArray
@@ -65,25 +66,27 @@ class Evaluator:
     """Backtests batches on `candles`, at given costs and stops.
 
     It opens the market when it is first needed, wherever that is, and keeps its columns for later batches;
-    pickling leaves them behind. Not for several threads.
+    pickling leaves them behind. `share`: how many evaluators share a process and its memory for columns. Not for
+    several threads.
     """
 
-    __slots__ = ("_market", "candles", "costs", "stops")
+    __slots__ = ("_market", "candles", "costs", "share", "stops")
 
-    def __init__(self, candles: Candles, costs: Costs = Costs(), stops: Stops = NO_STOPS) -> None:
+    def __init__(self, candles: Candles, costs: Costs = Costs(), stops: Stops = NO_STOPS, *, share: int = 1) -> None:
         self.candles = candles
         self.costs = costs
         self.stops = stops
+        self.share = share
         self._market: Market | None = None
 
     def __call__(self, batch: Batch) -> Evaluated:
         """Return the metrics of every genome; the same genome gives the same bits in any batch."""
         started = time.perf_counter()
         if self._market is None:
-            self._market = open_market(self.candles)
+            self._market = open_market(self.candles, MEMORY_BUDGET // self.share)
         result = backtest_population(batch.strategy, batch.genomes, self._market, self.costs, self.stops)
         return Evaluated(result.metrics, time.perf_counter() - started)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel without the market."""
-        return Evaluator, (self.candles, self.costs, self.stops)
+        return partial(Evaluator, share=self.share), (self.candles, self.costs, self.stops)

@@ -10,7 +10,10 @@ from alpharay.backtest.metrics import METRIC_NAMES
 from alpharay.market.candles import FloatArray
 
 Objective = Callable[[FloatArray], FloatArray]
-"""Takes (genomes, len(METRIC_NAMES)) metrics, returns one score a genome; higher is better."""
+"""Takes (genomes, len(METRIC_NAMES)) metrics, returns one score a genome; higher is better.
+
+One that returns (genomes, objectives) is searched for its whole front.
+"""
 
 WORST = -np.inf
 
@@ -45,6 +48,14 @@ def tradestream(metrics: FloatArray) -> FloatArray:
     )
 
 
+def nsga2(metrics: FloatArray) -> FloatArray:
+    """Return total return, the negative of the maximum drawdown and of the turnover: (genomes, 3)."""
+    names = ("total_return", "max_drawdown", "turnover")
+    values: FloatArray = np.column_stack([_column(metrics, name) for name in names])
+    signed: FloatArray = values * np.array([1.0, -1.0, -1.0])
+    return signed
+
+
 OBJECTIVES: dict[str, Objective] = {
     "sharpe": _metric("sharpe"),
     "sortino": _metric("sortino"),
@@ -53,25 +64,37 @@ OBJECTIVES: dict[str, Objective] = {
     "total_return": _metric("total_return"),
     "tradestream": tradestream,
 }
-"""Add an entry to search for something else."""
+"""One number a genome. Add an entry to search for something else."""
+
+FRONT_OBJECTIVES: dict[str, Objective] = {"nsga2": nsga2}
+"""Several numbers a genome, none of which is given up for another: the champions are the front."""
 
 
 def objective_named(name: str) -> Objective:
     """Return an objective by name; raises ValueError that lists the names when it is not there."""
-    if name not in OBJECTIVES:
-        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, was {name!r}")
-    return OBJECTIVES[name]
+    known = OBJECTIVES | FRONT_OBJECTIVES
+    if name not in known:
+        raise ValueError(f"objective must be one of {', '.join(known)}, was {name!r}")
+    return known[name]
 
 
 def scores(objective: Objective, metrics: FloatArray, min_trades: int = 1) -> FloatArray:
-    """Return one score a genome, never NaN.
+    """Return one score a genome, never NaN: the first column of `fitness`."""
+    first: FloatArray = fitness(objective, metrics, min_trades)[:, 0]
+    return first
 
-    It is `WORST` with fewer trades than `min_trades` (at least one), and where the objective is not a finite
+
+def fitness(objective: Objective, metrics: FloatArray, min_trades: int = 1) -> FloatArray:
+    """Return (genomes, objectives), never NaN.
+
+    A row is `WORST` with fewer trades than `min_trades` (at least one), and where an objective is not a finite
     number: an infinite ratio (no losing trade, no losing day) has nothing to divide by: it is the mark of a trade
     or two, not of a good strategy, so it may not win the search.
     """
     values = np.asarray(objective(metrics), dtype=np.float64)
-    if values.shape != (len(metrics),):
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or len(values) != len(metrics):
         raise ValueError(f"objective must return one score for each of {len(metrics)} genomes, was {values.shape}")
-    good = np.isfinite(values) & (_column(metrics, "trades") >= max(min_trades, 1))
-    return np.where(good, values, WORST)
+    good = np.isfinite(values).all(axis=1) & (_column(metrics, "trades") >= max(min_trades, 1))
+    return np.where(good[:, None], values, WORST)

@@ -13,20 +13,17 @@ IndexArray = npt.NDArray[np.intp]
 CROSSOVER_INDEX = 15.0
 """Index of the simulated binary crossover (Deb & Agrawal 1995): the larger, the closer children are."""
 
-MUTATION_SHARE = 0.1
-"""Standard deviation of a Gaussian mutation, as a share of the parameter's range."""
+SUCCESS_SHARE = 0.2
+"""Share of survivors that are new at which the mutation step stays as it is (Rechenberg's 1/5 rule, 1973)."""
+
+STEP_FACTOR = 1.3
+LEAST_STEP, MOST_STEP = 0.005, 0.3
 
 
-def tournament(scores: FloatArray, rows: int, size: int, generator: np.random.Generator) -> IndexArray:
-    """Return the winners of `rows` tournaments: the best of `size` rows drawn with replacement."""
-    contestants = generator.integers(len(scores), size=(rows, size))
-    winners: IndexArray = contestants[np.arange(rows), np.argmax(scores[contestants], axis=1)]
+def tournament(population: int, rows: int, size: int, generator: np.random.Generator) -> IndexArray:
+    """Return the winners of `rows` tournaments of `size` drawn with replacement, in a population sorted best first."""
+    winners: IndexArray = generator.integers(population, size=(rows, size)).min(axis=1)
     return winners
-
-
-def elite(scores: FloatArray, rows: int) -> IndexArray:
-    """Return the places of the `rows` best scores, best first; of equal ones the earlier."""
-    return np.argsort(-scores, kind="stable")[:rows]
 
 
 def crossover(
@@ -58,17 +55,28 @@ def _spread(uniform: FloatArray) -> FloatArray:
     return spread
 
 
-def mutate(space: SearchSpace, genomes: FloatArray, probability: float, generator: np.random.Generator) -> FloatArray:
+def mutate(
+    space: SearchSpace, genomes: FloatArray, probability: float, step: float, generator: np.random.Generator
+) -> FloatArray:
     """Return the genomes with each value changed with `probability`.
 
-    They may break bounds and order constraints. A real value takes a Gaussian step. A whole number takes,
-    with equal chance, a new value from its whole range or a Gaussian step of at least one: the first leaves a
-    hill, the second climbs it.
+    They may break bounds and order constraints. `step` is the standard deviation of a Gaussian change, as a share
+    of the parameter's range. A real value takes a Gaussian step. A whole number takes, with equal chance, a new
+    value from its whole range or a Gaussian step of at least one: the first leaves a hill, the second climbs it.
     """
     shape = genomes.shape
     changed = generator.random(shape) < probability
-    steps = generator.standard_normal(shape) * (space.high - space.low) * MUTATION_SHARE
+    steps = generator.standard_normal(shape) * (space.high - space.low) * step
     whole_steps = np.where(steps < 0.0, np.floor(steps), np.ceil(steps))
     fresh = space.low + np.floor(generator.random(shape) * (space.high - space.low + 1.0))
     whole = np.where(generator.random(shape) < 0.5, fresh, genomes + whole_steps)
     return np.where(changed, np.where(space.integer, whole, genomes + steps), genomes)
+
+
+def adapted_step(step: float, success: float) -> float:
+    """Return the mutation step after a generation of which the share `success` of survivors is new.
+
+    More than a fifth: there is more to be had further off, and it grows; fewer: what is better is near, it shrinks.
+    """
+    factor = STEP_FACTOR if success > SUCCESS_SHARE else 1.0 / STEP_FACTOR
+    return min(max(step * factor, LEAST_STEP), MOST_STEP)

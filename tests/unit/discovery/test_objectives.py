@@ -50,4 +50,4 @@ def test_an_unknown_objective_is_refused_with_the_known_ones() -> None:
 
 def test_an_objective_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="one score for each of 2 genomes"):
-        scores(lambda metrics: metrics, metrics_of(sharpe=[1.0, 2.0]))
+        scores(lambda metrics: metrics[:1, 0], metrics_of(sharpe=[1.0, 2.0]))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alpharay.discovery.operators import crossover, elite, mutate, tournament
+from alpharay.discovery.operators import LEAST_STEP, MOST_STEP, adapted_step, crossover, mutate, tournament
 from alpharay.discovery.search_space import SearchSpace, search_space
 from alpharay.strategies.expression import P, close, ta
 from alpharay.strategies.strategy import Integer, Real, Strategy
@@ -18,18 +18,19 @@ SPACE: SearchSpace = search_space(
 )
 
 
-def test_a_tournament_of_all_prefers_the_best_and_of_one_is_a_draw() -> None:
-    scores = np.array([-np.inf, 1.0, 3.0, 2.0])
+def test_a_tournament_of_many_prefers_the_best_and_of_one_is_a_draw() -> None:
     generator = np.random.default_rng(0)
-    strong = np.bincount(tournament(scores, 4000, 8, generator), minlength=4)
-    draw = np.bincount(tournament(scores, 4000, 1, generator), minlength=4)
-    assert strong[2] > 3500
-    assert strong[0] == 0
+    strong = np.bincount(tournament(4, 4000, 8, generator), minlength=4)
+    draw = np.bincount(tournament(4, 4000, 1, generator), minlength=4)
+    assert strong[0] > 3500
+    assert strong[3] == 0
     assert draw.min() > 850
 
 
-def test_the_elite_is_best_first_and_of_equals_the_earlier() -> None:
-    assert elite(np.array([1.0, 5.0, -np.inf, 5.0]), 3).tolist() == [1, 3, 0]
+def test_the_mutation_step_grows_with_success_shrinks_without_and_stays_in_its_bounds() -> None:
+    assert adapted_step(0.1, 0.5) > 0.1 > adapted_step(0.1, 0.0)
+    assert adapted_step(MOST_STEP, 1.0) == MOST_STEP
+    assert adapted_step(LEAST_STEP, 0.0) == LEAST_STEP
 
 
 def test_crossover_swaps_whole_numbers_and_mixes_reals_around_their_mean() -> None:
@@ -47,7 +48,7 @@ def test_crossover_with_probability_zero_returns_the_parents() -> None:
 
 def test_mutation_changes_about_the_share_it_is_told_and_keeps_whole_numbers_whole() -> None:
     genomes = np.tile(np.array([[50.0, 0.5]]), (4000, 1))
-    mutated = mutate(SPACE, genomes, 0.25, np.random.default_rng(0))
+    mutated = mutate(SPACE, genomes, 0.25, 0.1, np.random.default_rng(0))
     changed = (mutated != genomes).mean(axis=0)
     assert 0.2 < changed[0] < 0.3
     assert 0.2 < changed[1] < 0.3
@@ -56,4 +57,4 @@ def test_mutation_changes_about_the_share_it_is_told_and_keeps_whole_numbers_who
 
 def test_mutation_with_probability_zero_changes_nothing() -> None:
     genomes = np.random.default_rng(0).random((20, 2))
-    np.testing.assert_array_equal(mutate(SPACE, genomes, 0.0, np.random.default_rng(1)), genomes)
+    np.testing.assert_array_equal(mutate(SPACE, genomes, 0.0, 0.1, np.random.default_rng(1)), genomes)

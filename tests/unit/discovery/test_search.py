@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -11,18 +12,14 @@ from market_series import random_walk
 from alpharay.backtest.market import open_market
 from alpharay.backtest.metrics import METRIC_NAMES
 from alpharay.backtest.population import backtest_population
-from alpharay.discovery.evaluation import Batch, Evaluated, Evaluator
-from alpharay.discovery.objectives import objective_named
+from alpharay.discovery.evolution import IslandAdvance, IslandTask
+from alpharay.discovery.island import ask, begin, genetic_operators, tell
 from alpharay.discovery.search import (
     DiscoveryReport,
     Generation,
     SearchSettings,
-    ask,
-    begin,
     discover,
     discover_all,
-    genetic_operators,
-    tell,
 )
 from alpharay.discovery.search_space import random_population, search_space
 from alpharay.market.candles import FloatArray
@@ -40,16 +37,22 @@ def found_by(reports: Iterable[DiscoveryReport]) -> list[Any]:
 
 
 class CuttingExecutor:
-    """Says it has many workers, and cuts what it gets into single genomes, last one first."""
+    """Says it has many workers; does the last task first, one generation at a time, and pickles all it is given."""
 
     workers = 7
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        answers = []
-        for batch in list(items)[::-1]:
-            single = [function(Batch(batch.strategy, batch.genomes[[row]])) for row in range(len(batch.genomes))]
-            answers.append(Evaluated(np.concatenate([item.metrics for item in single]), 0.001))
-        return answers[::-1]
+        function = pickle.loads(pickle.dumps(function))
+        return [self.cut(function, pickle.loads(pickle.dumps(task))) for task in list(items)[::-1]][::-1]
+
+    def cut(self, function: Callable[[Any], Any], task: IslandTask) -> IslandAdvance:
+        done = function(replace(task, generations=1))
+        traces = list(done.traces)
+        alone = len(task.settings.island_populations) == 1
+        while len(traces) < task.generations and not (alone and done.island.stagnant >= task.settings.patience):
+            done = function(replace(task, generations=1, island=done.island))
+            traces += done.traces
+        return replace(done, traces=traces, seconds=1e-4 * len(traces))
 
 
 def test_champions_do_not_depend_on_workers_batches_or_what_runs_beside() -> None:
@@ -57,6 +60,14 @@ def test_champions_do_not_depend_on_workers_batches_or_what_runs_beside() -> Non
     cut = found_by(discover_all(STRATEGIES, CANDLES, SETTINGS, executor=CuttingExecutor()))
     alone = found_by(discover(strategy, CANDLES, SETTINGS) for strategy in reversed(STRATEGIES))
     assert together == cut == alone[::-1]
+
+
+def test_champions_of_islands_do_not_depend_on_workers_either() -> None:
+    settings = replace(SETTINGS, population=45, islands=4, migration_interval=3, generations=11, patience=6)
+    executor = CuttingExecutor()
+    reports = discover_all(STRATEGIES, CANDLES, settings)
+    assert found_by(reports) == found_by(discover_all(STRATEGIES, CANDLES, settings, executor=executor))
+    assert found_by(reports) != found_by(discover_all(STRATEGIES, CANDLES, replace(settings, islands=1)))
 
 
 def test_another_seed_searches_elsewhere() -> None:
@@ -142,14 +153,15 @@ def test_a_window_without_a_test_part_says_nothing_about_it() -> None:
     assert all(champion.out_of_sample is None for champion in report.champions)
 
 
-def test_an_odd_population_without_elites_is_searched() -> None:
-    report = discover(CATALOGUE["SMA_RSI"], CANDLES, replace(SETTINGS, population=7, elites=0, generations=3))
+def test_an_odd_population_is_searched() -> None:
+    report = discover(CATALOGUE["SMA_RSI"], CANDLES, replace(SETTINGS, population=7, generations=3))
     assert report.champions
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"population": 1}, {"generations": 0}, {"seed": -1}, {"elites": 50}, {"mutation_probability": 1.5}, {"top_n": 0},
+    [{"population": 1}, {"generations": 0}, {"seed": -1}, {"islands": 26}, {"timeframes": ("1h", "1h")},
+     {"mutation_probability": 1.5}, {"top_n": 0},
      {"objective": "luck"}],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, Any]) -> None:
@@ -187,18 +199,15 @@ def test_no_champion_has_fewer_trades_than_asked_for() -> None:
 
 
 def test_a_planted_optimum_is_approached_closer_than_by_as_many_random_tries() -> None:
-    space, objective = search_space(PLANTED), objective_named("sharpe")
-    toolbox = genetic_operators(CuttingExecutor(), Evaluator(CANDLES))
+    space, toolbox = search_space(PLANTED), genetic_operators()
     wins = 0
     for seed in range(20):
         settings = SearchSettings(population=40, generations=25, seed=seed, min_trades=1)
-        state, tried = begin(space), []
+        island = begin(space, settings)
         for _ in range(settings.generations):
-            genomes = ask(toolbox, space, settings, state)
-            tried.append(genomes)
-            state = tell(settings, objective, state, genomes, planted_metrics(genomes))
-        tries = len(np.unique(np.concatenate(tried), axis=0))
-        blind = planted_metrics(random_population(space, tries, np.random.default_rng([seed, 999])))
-        wins += state.best > blind[:, METRIC_NAMES.index("sharpe")].max()
-        assert state.best > -0.05
+            genomes = ask(toolbox, space, settings, island)
+            island = tell(settings, island, genomes, planted_metrics(genomes))
+        blind = planted_metrics(random_population(space, island.evaluations, np.random.default_rng([seed, 999])))
+        wins += island.champions.best > blind[:, METRIC_NAMES.index("sharpe")].max()
+        assert island.champions.best > -0.05
     assert wins >= 19
