@@ -10,6 +10,10 @@ Every strategy of the catalogue on the sample index, with one worker of the Ray 
 
     python -m ray_jobs.discover --symbol SPX/USD --timeframe 1d --strategies all --seed 1
 
+The rules in a file of your own, beside one of the catalogue's:
+
+    python -m ray_jobs.discover --symbol SPX/USD --strategies my_rules.py,MACD_CROSSOVER
+
 A larger search of two strategies in this process, without Ray, for one minute at most:
 
     python -m ray_jobs.discover --symbol BTC --timeframe 1m --days 70 --strategies MACD_CROSSOVER,SMA_RSI \
@@ -54,7 +58,7 @@ def main(
         str | None, typer.Option(help="Where the candles are from; needed when several have the symbol.")
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Only the newest days; all when not given.")] = None,
-    strategies: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
+    strategies: Annotated[str, typer.Option(help="Names or .py files, separated by commas, or all.")] = "all",
     population: Annotated[int, typer.Option(min=2, help="Genomes a generation.")] = 50,
     generations: Annotated[int, typer.Option(min=1, help="Generations at most.")] = 30,
     top: Annotated[int, typer.Option(min=1, help="Champions to keep of each strategy.")] = 5,
@@ -84,8 +88,8 @@ def main(
     from alpharay.discovery.search import SearchSettings
     from alpharay.market.symbol import resolve_symbol
     from alpharay.market.timeframe import timeframe_ms
+    from alpharay.strategies.loading import strategies_from
     from ray_jobs.market_discovery import MarketDiscovery
-    from ray_jobs.request_discovery import chosen_strategies
 
     try:
         current = settings()
@@ -100,7 +104,7 @@ def main(
             timeframe=timeframe,
             exchange=exchange,
             days=days,
-            strategy_names=tuple(chosen_strategies(strategies)),
+            strategies=strategies_from(strategies),
             search=SearchSettings(
                 population=population,
                 generations=generations,
@@ -139,7 +143,7 @@ def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None,
     console.print(f"{len(candles):,} candles of {candles.exchange} {candles.symbol} {candles.timeframe} read")
     with (
         open_executor(asked.workers, current) as executor,
-        DiscoveryProgress(asked.strategy_names, console) as progress,
+        DiscoveryProgress([strategy.name for strategy in asked.strategies], console) as progress,
     ):
         reports = search_market(asked, candles, executor, progress)
     if any(report.stop_reason == "interrupted" for report in reports):

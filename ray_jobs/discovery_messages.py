@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -13,16 +14,27 @@ from alpharay.bus.messages import DiscoveredStrategy, DiscoveryRequest
 from alpharay.discovery.search import DiscoveryReport, SearchSettings
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.store.candle_rows import Market
-from alpharay.strategies.codec import strategy_to_json
-from alpharay.strategies.strategy import strategy_id
+from alpharay.strategies.catalogue import CATALOGUE, strategy_named
+from alpharay.strategies.codec import strategy_from_json, strategy_to_json
+from alpharay.strategies.strategy import Strategy, strategy_id
 
 ELITES = 2
 
 
 def discovery_request(
-    market: Market, *, start_time: int, end_time: int, strategy_name: str, settings: SearchSettings, costs: Costs
+    market: Market,
+    *,
+    start_time: int,
+    end_time: int,
+    strategy_name: str,
+    settings: SearchSettings,
+    costs: Costs,
+    rules: dict[str, Any] | None = None,
 ) -> DiscoveryRequest:
-    """Return the request for one search; its `run_id` follows from its content, so asking twice is one run."""
+    """Return the request for one search; its `run_id` follows from its content, so asking twice is one run.
+
+    `rules` is what `carried_rules` returns: the strategy, where the catalogue's name does not tell it.
+    """
     request = DiscoveryRequest(
         run_id="",
         exchange=market.exchange,
@@ -31,6 +43,7 @@ def discovery_request(
         start_time=start_time,
         end_time=end_time,
         strategy_name=strategy_name,
+        strategy=rules,
         population=settings.population,
         generations=settings.generations,
         top_n=settings.top_n,
@@ -41,8 +54,21 @@ def discovery_request(
         fee=costs.fee,
         slippage=costs.slippage,
     )
-    digest = hashlib.sha256(msgspec.json.encode(request, order="sorted")).hexdigest()
+    asked = {key: value for key, value in msgspec.structs.asdict(request).items() if value is not None}
+    digest = hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
     return msgspec.structs.replace(request, run_id=f"{strategy_name.lower()}-{digest[:24]}")
+
+
+def carried_rules(strategy: Strategy) -> dict[str, Any] | None:
+    """Return the rules that a request must carry; None where the catalogue has them under the strategy's name."""
+    return None if CATALOGUE.get(strategy.name) == strategy else strategy_to_json(strategy)
+
+
+def requested_strategy(request: DiscoveryRequest) -> Strategy:
+    """Return what a request wants searched; raises KeyError or ValueError naming what is not known here."""
+    if request.strategy is not None:
+        return strategy_from_json(request.strategy)
+    return strategy_named(request.strategy_name)
 
 
 def search_settings(request: DiscoveryRequest) -> SearchSettings:
@@ -76,6 +102,7 @@ def request_of(report: DiscoveryReport) -> DiscoveryRequest:
         strategy_name=report.strategy.name,
         settings=settings,
         costs=report.costs,
+        rules=carried_rules(report.strategy),
     )
 
 

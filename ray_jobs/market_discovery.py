@@ -24,7 +24,7 @@ from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, newest_open_time
 from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, in_transaction, open_pool
 from alpharay.store.runs import claim_run, enqueue_run, finish_run
-from alpharay.strategies.catalogue import strategy_named
+from alpharay.strategies.strategy import Strategy
 from ray_jobs.discovery_messages import champion_messages, request_of, run_progress
 from ray_jobs.stored_market import find_market
 
@@ -33,7 +33,7 @@ Outcome = Literal["stored", "known"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketDiscovery:
-    """What to search: strategies of the catalogue on one stored market.
+    """What to search: strategies on one stored market.
 
     `days` bounds the window, which ends with the newest candle; None takes all. `workers` is None for what
     suits the cluster, 0 for this process without Ray.
@@ -43,7 +43,7 @@ class MarketDiscovery:
     timeframe: str
     exchange: str | None
     days: int | None
-    strategy_names: tuple[str, ...]
+    strategies: tuple[Strategy, ...]
     search: SearchSettings
     costs: Costs
     workers: int | None
@@ -70,7 +70,7 @@ def search_market(
 ) -> list[DiscoveryReport]:
     """Search every strategy; Ctrl-C and the time budget keep what was found."""
     return discover_all(
-        [strategy_named(name) for name in asked.strategy_names],
+        asked.strategies,
         candles,
         asked.search,
         executor=executor,

@@ -16,8 +16,7 @@ from alpharay.discovery.search import DiscoveryReport, Generation, discover_all
 from alpharay.store.candles import load_candles
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.runs import LEASE_S, ClaimedRun, LeaseLostError, claim_run, fail_run, finish_run
-from alpharay.strategies.catalogue import strategy_named
-from ray_jobs.discovery_messages import champion_messages, run_progress, search_settings
+from ray_jobs.discovery_messages import champion_messages, requested_strategy, run_progress, search_settings
 from ray_jobs.lease_keeper import LeaseKeeper
 from ray_jobs.market_discovery import search_request
 
@@ -78,7 +77,7 @@ def _groups(runs: Sequence[ClaimedRun]) -> list[list[ClaimedRun]]:
     """
     groups: dict[object, list[ClaimedRun]] = {}
     for run in runs:
-        alike: object = msgspec.structs.replace(run.request, run_id="", strategy_name="")
+        alike: object = msgspec.structs.replace(run.request, run_id="", strategy_name="", strategy=None)
         groups.setdefault(run.run_id if run.attempt > 1 else alike, []).append(run)
     return list(groups.values())
 
@@ -139,7 +138,7 @@ def search_runs(
 ) -> list[DiscoveryReport]:
     """Search requests that differ in their strategy only; raises ValueError or LookupError when that cannot be done."""
     market, costs = search_request(requests[0])
-    strategies = [strategy_named(request.strategy_name) for request in requests]
+    strategies = [requested_strategy(request) for request in requests]
     with pool.connection() as connection:
         candles = load_candles(connection, market, start_ms=requests[0].start_time, end_ms=requests[0].end_time)
     settings = search_settings(requests[0])

@@ -10,6 +10,10 @@ All strategies on two symbols, over the last 1000 and the last 2000 candles:
 
     python -m ray_jobs.request_discovery --symbols SPX,IXIC --timeframe 1d --windows 1000,2000
 
+The rules in a file of your own (with AlphaRay's indicators: a request carries no code):
+
+    python -m ray_jobs.request_discovery --symbols SPX --strategies my_rules.py
+
 Two strategies on minutes, larger searches, and no message sent yet:
 
     python -m ray_jobs.request_discovery --symbols BTC --timeframe 1m --windows 46368,121393 \
@@ -30,13 +34,15 @@ from alpharay.bus.messages import DiscoveryRequest
 from alpharay.bus.producer import MessageProducer, PublishError
 from alpharay.bus.topics import DISCOVERY_REQUESTS
 from alpharay.discovery.search import SearchSettings
+from alpharay.indicators.source_file import source_files_of
 from alpharay.market.symbol import resolve_symbol
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.settings import SettingMissingError, Settings, settings
 from alpharay.store.candles import newest_open_time
 from alpharay.store.database import DatabasePool, open_pool
-from alpharay.strategies.catalogue import CATALOGUE, strategy_named
-from ray_jobs.discovery_messages import discovery_request
+from alpharay.strategies.loading import strategies_from
+from alpharay.strategies.strategy import Strategy
+from ray_jobs.discovery_messages import carried_rules, discovery_request
 from ray_jobs.stored_market import find_market
 
 # \b keeps the examples' lines as they are.
@@ -53,7 +59,7 @@ def main(
         str | None, typer.Option(help="Where the candles are from; needed when several have the symbol.")
     ] = None,
     windows: Annotated[str, typer.Option(help="Lengths in candles, separated by commas.")] = "1000,2000,4000",
-    strategies: Annotated[str, typer.Option(help="Names, separated by commas, or all.")] = "all",
+    strategies: Annotated[str, typer.Option(help="Names or .py files, separated by commas, or all.")] = "all",
     population: Annotated[int, typer.Option(min=2, help="Genomes a generation.")] = 50,
     generations: Annotated[int, typer.Option(min=1, help="Generations at most.")] = 30,
     top: Annotated[int, typer.Option(min=1, help="Champions to keep of each search.")] = 5,
@@ -80,7 +86,7 @@ def main(
                 [resolve_symbol(one, current.default_quote) for one in symbols.split(",") if one.strip()],
                 timeframe,
                 [int(one) for one in windows.split(",")],
-                chosen_strategies(strategies),
+                strategies_from(strategies),
                 search,
                 Costs(fee, slippage),
                 exchange=exchange,
@@ -96,19 +102,12 @@ def main(
         raise typer.Exit(2) from error
 
 
-def chosen_strategies(names: str) -> list[str]:
-    """Return the strategies named in a comma-separated list, or all; raises KeyError for an unknown one."""
-    if names.strip().lower() == "all":
-        return list(CATALOGUE)
-    return [strategy_named(name.strip().upper()).name for name in names.split(",") if name.strip()]
-
-
 def make_requests(
     pool: DatabasePool,
     symbols: Sequence[str],
     timeframe: str,
     windows: Sequence[int],
-    strategy_names: Sequence[str],
+    strategies: Sequence[Strategy],
     search: SearchSettings,
     costs: Costs,
     *,
@@ -116,13 +115,20 @@ def make_requests(
 ) -> list[DiscoveryRequest]:
     """Return a request for each symbol, window (in candle periods, up to the newest candle) and strategy.
 
-    Raises LookupError for a symbol without stored candles, ValueError for a window that is not positive.
+    Raises LookupError for a symbol without stored candles, ValueError for a window that is not positive and for a
+    strategy whose indicators are of a user's file: messages carry rules, never code.
     """
     requests = []
     length = timeframe_ms(timeframe)
     for window in windows:
         if window < 1:
             raise ValueError(f"windows must be positive numbers of candles, was {window}")
+    for strategy in strategies:
+        for file in source_files_of(strategy.indicators):
+            raise ValueError(
+                f"strategy {strategy.name} uses an indicator of {file.path}, and requests carry no code: search it "
+                "with ray_jobs.discover --symbol"
+            )
     for symbol in symbols:
         with pool.connection() as connection:
             market = find_market(connection, symbol, timeframe, exchange)
@@ -132,10 +138,10 @@ def make_requests(
         for window in windows:
             requests += [
                 discovery_request(
-                    market, start_time=end_time - window * length, end_time=end_time, strategy_name=name,
-                    settings=search, costs=costs,
+                    market, start_time=end_time - window * length, end_time=end_time, strategy_name=strategy.name,
+                    settings=search, costs=costs, rules=carried_rules(strategy),
                 )
-                for name in strategy_names
+                for strategy in strategies
             ]  # fmt: skip
     return requests
 

@@ -6,7 +6,7 @@ a newer version than it knows must stop its partition, not drop the message.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -51,6 +51,8 @@ class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
     end_time: int
     """UTC ms, exclusive."""
     strategy_name: str
+    strategy: dict[str, Any] | None = None
+    """The rules (`alpharay.strategies.codec`) where they are not the catalogue's under that name."""
     population: int = 50
     generations: int = 30
     top_n: int = 5

@@ -177,7 +177,7 @@ def _discover(current: Settings, markets: list[Any], wanted: Demo) -> None:
             timeframe=market.timeframe,
             exchange=market.exchange,
             days=None,
-            strategy_names=tuple(CATALOGUE),
+            strategies=tuple(CATALOGUE.values()),
             search=SearchSettings(population=wanted.population, generations=wanted.generations, seed=wanted.seed),
             costs=Costs(),
             workers=None,

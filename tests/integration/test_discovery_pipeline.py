@@ -38,6 +38,7 @@ from alpharay.store.migrate import migrate
 from alpharay.store.strategies import best_strategies
 from alpharay.strategies.catalogue import CATALOGUE
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
+from alpharay.strategies.loading import strategies_from
 from alpharay.strategies.strategy import strategy_id
 from ray_jobs.consume import consume_once
 from ray_jobs.discovery_messages import discovery_request, search_settings
@@ -96,7 +97,7 @@ def current(stack: Stack, database: str) -> Settings:
 
 
 def requests_of(pool: DatabasePool, symbol: str, names: tuple[str, ...] = NAMES) -> list[DiscoveryRequest]:
-    return make_requests(pool, [symbol], "1d", [4 * WINDOW], names, SEARCH, Costs())
+    return make_requests(pool, [symbol], "1d", [4 * WINDOW], strategies_from(",".join(names)), SEARCH, Costs())
 
 
 def publish_and_queue(current: Settings, pool: DatabasePool, requests: list[DiscoveryRequest]) -> None:
