@@ -1,6 +1,8 @@
 """Indicators as plain functions; importing the package fills `INDICATORS` with all of them."""
 
 from alpharay.indicators import (
+    adaptive_averages,
+    bricks,
     channels,
     heikin_ashi,
     ichimoku,
@@ -8,15 +10,20 @@ from alpharay.indicators import (
     moving_averages,
     regression,
     stochastics,
+    swings,
+    trailing_stops,
     trend,
     volatility,
     volume,
+    volume_profile,
 )
 from alpharay.indicators.registry import INDICATORS, Indicator, indicator
 
 __all__ = [
     "INDICATORS",
     "Indicator",
+    "adaptive_averages",
+    "bricks",
     "channels",
     "heikin_ashi",
     "ichimoku",
@@ -25,7 +32,10 @@ __all__ = [
     "moving_averages",
     "regression",
     "stochastics",
+    "swings",
+    "trailing_stops",
     "trend",
     "volatility",
     "volume",
+    "volume_profile",
 ]

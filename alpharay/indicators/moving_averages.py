@@ -10,7 +10,8 @@ from alpharay.indicators.smoothing import (
     exponential_average,
     exponential_averages,
     wilder_average,
-    wilder_averages,
+    write_exponential_averages,
+    write_wilder_averages,
 )
 from alpharay.indicators.windows import (
     change,
@@ -18,6 +19,7 @@ from alpharay.indicators.windows import (
     window_means,
     window_volume_weighted_mean,
     window_weighted_mean,
+    write_window_means,
 )
 from alpharay.market.candles import FloatArray, IntArray
 
@@ -30,7 +32,7 @@ def sma_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
 @indicator(
     inputs=("close",),
     warm_up=lambda length: length - 1,
-    batch=lambda close, parameters: sma_matrix(close, parameters[:, 0]),
+    batch=lambda close, parameters, out: write_window_means(close, whole(parameters[:, 0]), out),
 )
 def sma(close: FloatArray, length: int) -> FloatArray:
     """Return the simple moving average of the last `length` closes."""
@@ -46,7 +48,8 @@ def ema_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
     inputs=("close",),
     warm_up=lambda length: length - 1,
     memory="recursive",
-    batch=lambda close, parameters: ema_matrix(close, parameters[:, 0]),
+    batch=lambda close, parameters, out: write_exponential_averages(close, whole(parameters[:, 0]), out),
+    takes_rows=True,
 )
 def ema(close: FloatArray, length: int) -> FloatArray:
     """Return the exponential average, factor 2 / (length + 1), begun with the mean of `length` closes."""
@@ -57,7 +60,8 @@ def ema(close: FloatArray, length: int) -> FloatArray:
     inputs=("close",),
     warm_up=lambda length: length - 1,
     memory="recursive",
-    batch=lambda close, parameters: wilder_averages(close, whole(parameters[:, 0])),
+    batch=lambda close, parameters, out: write_wilder_averages(close, whole(parameters[:, 0]), out),
+    takes_rows=True,
 )
 def wilder(close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's smoothed average (also SMMA, RMA): factor 1 / length (Wilder 1978)."""
@@ -119,3 +123,55 @@ def _adapt(close: FloatArray, direct: FloatArray, path: FloatArray, fast: float,
         average += factor * factor * (close[t] - average)
         out[t] = average
     return out
+
+
+@indicator(inputs=("close", "volume"), warm_up=lambda length: length - 1, memory="recursive")
+def volume_weighted_ema(close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
+    """Return the exponential average of close times volume over that of volume (Dormeier 2011).
+
+    It begins with the volume weighted mean of `length` closes. Without any volume, bars weigh the same.
+    """
+    return _smooth_by_volume(close, volume, window_volume_weighted_mean(close, volume, length), length)
+
+
+@kernel
+def _smooth_by_volume(close: FloatArray, volume: FloatArray, means: FloatArray, length: int) -> FloatArray:
+    # The quotient of both averages moves by its own share of the average volume, so a quiet price stays exactly.
+    out = np.full(close.shape[0], np.nan)
+    factor = 2.0 / (length + 1.0)
+    average = np.nan
+    usual = 0.0
+    valid = 0
+    for t in range(close.shape[0]):
+        if np.isnan(close[t] + volume[t]):
+            average = np.nan
+            valid = 0
+            continue
+        valid += 1
+        if valid == length:
+            usual = float(np.mean(volume[t - length + 1 : t + 1]))
+            average = means[t]
+        elif valid > length:
+            usual += factor * (volume[t] - usual)
+            weight = factor * volume[t] / usual if usual > 0.0 else factor
+            average += weight * (close[t] - average)
+        out[t] = average
+    return out
+
+
+RAINBOW_LEVELS = 10
+
+
+@indicator(inputs=("close",), warm_up=lambda length: RAINBOW_LEVELS * (length - 1))
+def rainbow(close: FloatArray, length: int) -> FloatArray:
+    """Return the middle of Widner's rainbow: the mean of ten averages, each the simple average of the one before.
+
+    The first is of the close (Widner, Stocks & Commodities, July 1997; usual 2).
+    """
+    level = close
+    total = np.zeros_like(close)
+    for _ in range(RAINBOW_LEVELS):
+        level = window_mean(level, length)
+        # Distances to the close: a quiet price gives exactly itself.
+        total += level - close
+    return close + total / RAINBOW_LEVELS

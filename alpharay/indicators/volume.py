@@ -103,6 +103,12 @@ def klinger(
     return exponential_differences(force, whole([fast]), whole([slow]))[0]
 
 
+@indicator(inputs=("high", "low", "volume"), warm_up=lambda: 0)
+def market_facilitation(high: FloatArray, low: FloatArray, volume: FloatArray) -> FloatArray:
+    """Return the price's range for each unit of volume (Williams 1995); 0 where there is no volume."""
+    return ratio(high - low, volume, 0.0)
+
+
 def _money_flow(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray) -> FloatArray:
     # The close's place in the bar, -1 to 1, times volume.
     return ratio((close - low) - (high - close), high - low, 0.0) * volume

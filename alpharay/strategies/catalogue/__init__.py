@@ -9,6 +9,7 @@ from alpharay.strategies.catalogue.crossovers import CROSSOVERS
 from alpharay.strategies.catalogue.levels import LEVELS
 from alpharay.strategies.catalogue.oscillators import OSCILLATORS
 from alpharay.strategies.catalogue.patterns import PATTERNS
+from alpharay.strategies.catalogue.stops import STOPS
 from alpharay.strategies.catalogue.trends import TRENDS
 from alpharay.strategies.catalogue.volumes import VOLUMES
 from alpharay.strategies.strategy import Strategy
@@ -16,7 +17,7 @@ from alpharay.strategies.strategy import Strategy
 CATALOGUE: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in sorted(
-        (*CROSSOVERS, *OSCILLATORS, *BANDS, *BREAKOUTS, *TRENDS, *VOLUMES, *LEVELS, *PATTERNS, *CHARTS),
+        (*CROSSOVERS, *OSCILLATORS, *BANDS, *BREAKOUTS, *TRENDS, *VOLUMES, *LEVELS, *PATTERNS, *CHARTS, *STOPS),
         key=lambda strategy: strategy.name,
     )
 }

@@ -17,7 +17,7 @@ DONCHIAN_BREAKOUT = Strategy(
 VOLUME_BREAKOUT = Strategy(
     name="VOLUME_BREAKOUT",
     description="Enter on volume of more than `multiple` times its average while the close is above its own average; "
-    "leave when the close crosses below that.",
+    "leave when the close crosses below that (Edwards & Magee 1948: a breakout needs volume).",
     parameters=(Real("multiple", 1.5, 3.0, default=2.0), Integer("length", 5, 50, default=20)),
     enter=(volume > ta.sma(P.length, of=volume).previous() * P.multiple) & (close > ta.sma(P.length)),
     exit=close.crosses_below(ta.sma(P.length)),

@@ -18,12 +18,15 @@ _trend_macd, _trend_signal = ta.macd(P.short, P.long), ta.macd_signal(P.short, P
 _trend = ta.ema(P.trend)
 _momentum = ta.momentum(P.momentum)
 _momentum_average = ta.sma(P.sma, of=_momentum)
+_fractal = ta.frama(P.half)
+_variable = ta.vidya(P.length, P.momentum)
 _ppo = ta.ppo(P.fast, P.slow)
 _ppo_signal = ta.ema(P.signal, of=_ppo)
 
 SMA_EMA_CROSSOVER = Strategy(
     name="SMA_EMA_CROSSOVER",
-    description="Hold from where the fast simple average crosses above the slow exponential one until it crosses back.",
+    description="Hold from where the fast simple average crosses above the slow exponential one until it crosses back "
+    "(Murphy 1999).",
     parameters=(Integer("sma", 5, 50, default=20), Integer("ema", 5, 50, default=50)),
     enter=ta.sma(P.sma).crosses_above(ta.ema(P.ema)),
     exit=ta.sma(P.sma).crosses_below(ta.ema(P.ema)),
@@ -31,7 +34,8 @@ SMA_EMA_CROSSOVER = Strategy(
 
 DOUBLE_EMA_CROSSOVER = Strategy(
     name="DOUBLE_EMA_CROSSOVER",
-    description="Hold from where the short exponential average crosses above the long one until it crosses back.",
+    description="Hold from where the short exponential average crosses above the long one until it crosses back (Appel "
+    "2005).",
     parameters=(Integer("short", 2, 30, default=12), Integer("long", 10, 100, default=26)),
     constraints=(P.short < P.long,),
     enter=_short.crosses_above(_long),
@@ -41,7 +45,7 @@ DOUBLE_EMA_CROSSOVER = Strategy(
 TRIPLE_EMA_CROSSOVER = Strategy(
     name="TRIPLE_EMA_CROSSOVER",
     description="Enter when the short average crosses the medium or the medium the long one upwards with the other "
-    "pair already in order; leave when either pair crosses downwards.",
+    "pair already in order; leave when either pair crosses downwards (Allen 1974).",
     parameters=(
         Integer("short", 2, 20, default=8),
         Integer("medium", 10, 50, default=21),
@@ -67,7 +71,8 @@ MACD_CROSSOVER = Strategy(
 
 RSI_EMA_CROSSOVER = Strategy(
     name="RSI_EMA_CROSSOVER",
-    description="Enter when the RSI crosses above its average while not overbought; leave when it crosses back.",
+    description="Enter when the RSI crosses above its average while not overbought; leave when it crosses back (Wilder "
+    "1978 for the index, Brown 1999 for averages of it).",
     parameters=(Integer("rsi", 5, 30, default=14), Integer("ema", 5, 20, default=10)),
     enter=_rsi.crosses_above(ta.ema(P.ema, of=_rsi)) & (_rsi < 70.0),
     exit=_rsi.crosses_below(ta.ema(P.ema, of=_rsi)),
@@ -75,7 +80,8 @@ RSI_EMA_CROSSOVER = Strategy(
 
 ROC_MA_CROSSOVER = Strategy(
     name="ROC_MA_CROSSOVER",
-    description="Hold from where the rate of change crosses above its exponential average until it crosses back.",
+    description="Hold from where the rate of change crosses above its exponential average until it crosses back "
+    "(Murphy 1999).",
     parameters=(Integer("roc", 5, 50, default=10), Integer("ema", 5, 50, default=20)),
     enter=_roc.crosses_above(ta.ema(P.ema, of=_roc)),
     exit=_roc.crosses_below(ta.ema(P.ema, of=_roc)),
@@ -122,6 +128,24 @@ EMA_MACD = Strategy(
     exit=_trend_macd.crosses_below(_trend_signal) | close.crosses_below(_trend),
 )
 
+FRAMA = Strategy(
+    name="FRAMA",
+    description="Hold from where the close crosses above the fractal adaptive average of twice `half` bars until it "
+    "crosses back (Ehlers 2005).",
+    parameters=(Integer("half", 4, 30, default=8),),
+    enter=close.crosses_above(_fractal),
+    exit=close.crosses_below(_fractal),
+)
+
+VARIABLE_PERIOD_EMA = Strategy(
+    name="VARIABLE_PERIOD_EMA",
+    description="Hold from where the close crosses above an exponential average whose period the momentum sets, "
+    "`length` in a pure trend and longer the less there is of one, until it crosses back (VIDYA: Chande 1992).",
+    parameters=(Integer("length", 5, 50, default=12), Integer("momentum", 5, 50, default=9)),
+    enter=close.crosses_above(_variable),
+    exit=close.crosses_below(_variable),
+)
+
 MOMENTUM_SMA_CROSSOVER = Strategy(
     name="MOMENTUM_SMA_CROSSOVER",
     description="Enter when a positive momentum crosses above its simple average, leave when it crosses below it "
@@ -156,6 +180,8 @@ CROSSOVERS = (
     DEMA_TEMA_CROSSOVER,
     DPO_CROSSOVER,
     EMA_MACD,
+    FRAMA,
+    VARIABLE_PERIOD_EMA,
     MOMENTUM_SMA_CROSSOVER,
     PRICE_OSCILLATOR_SIGNAL,
 )

@@ -9,6 +9,8 @@ _top = ta.highest(P.length)
 _swing = _top - ta.lowest(P.length)
 _up, _down = ta.aroon_up(P.length), ta.aroon_down(P.length)
 _pivot = ta.pivot_point(P.length)
+_control = ta.point_of_control(P.length)
+_value = ta.volume_profile_deviation(P.length) * P.width
 _vwap = ta.vwap(P.vwap)
 _below_vwap = _vwap - ta.standard_deviation(P.deviation) * P.width
 
@@ -32,6 +34,25 @@ PIVOT = Strategy(
     exit=close.crosses_below(_pivot),
 )
 
+VOLUME_PROFILE = Strategy(
+    name="VOLUME_PROFILE",
+    description="Enter when the close leaves the value area, 70 % of the volume of the last `length` bars, upwards; "
+    "leave when it falls below the point of control, the price with the most volume (Dalton 1990).",
+    parameters=(Integer("length", 10, 100, default=20),),
+    enter=close.crosses_above(ta.value_area_high(P.length)),
+    exit=close.crosses_below(_control),
+)
+
+VOLUME_PROFILE_DEVIATIONS = Strategy(
+    name="VOLUME_PROFILE_DEVIATIONS",
+    description="Enter when the close comes back into value, `width` deviations of the volume at price round the point "
+    "of control, from below; leave at the other side of value, or when it falls out again (Steidlmayer & Koy 1986, "
+    "Dalton 1990).",
+    parameters=(Integer("length", 10, 100, default=20), Real("width", 0.5, 2.5, default=1.0)),
+    enter=close.crosses_above(_control - _value),
+    exit=(close > _control + _value) | close.crosses_below(_control - _value),
+)
+
 VWAP_MEAN_REVERSION = Strategy(
     name="VWAP_MEAN_REVERSION",
     description="Enter when the close comes back above the band `width` standard deviations below the rolling "
@@ -46,4 +67,4 @@ VWAP_MEAN_REVERSION = Strategy(
     exit=close > _vwap,
 )
 
-LEVELS = (FIBONACCI_RETRACEMENTS, PIVOT, VWAP_MEAN_REVERSION)
+LEVELS = (FIBONACCI_RETRACEMENTS, PIVOT, VOLUME_PROFILE, VOLUME_PROFILE_DEVIATIONS, VWAP_MEAN_REVERSION)

@@ -21,6 +21,9 @@ _mass = ta.mass_index(P.ema, P.sum) / P.sum
 _bulge = _mass.crosses_below(26.5 / 25.0) & (ta.highest(P.sum, of=_mass) > 27.0 / 25.0)
 _mass_average = ta.ema(P.ema)
 _pinball = ta.rsi(P.rsi, of=ta.momentum(P.change)).previous()
+# Widner's oscillator over the range of the closes; the bar's own close is in it.
+_widest = ta.highest(P.range, of=close) - ta.lowest(P.range, of=close)
+_rainbow = (close - ta.rainbow(P.smoothing)) * 100.0 / _widest
 _vigor, _vigor_signal = ta.rvi(P.length), ta.rvi_signal(P.length)
 _stochastic_average = ta.ema(P.ema, of=_stochastic)
 _stochastic_rsi = ta.sma(P.d, of=ta.stochastic_k(P.k, of=(_rsi, _rsi, _rsi)))
@@ -42,7 +45,7 @@ SMA_RSI = Strategy(
 ADX_STOCHASTIC = Strategy(
     name="ADX_STOCHASTIC",
     description="Enter when the stochastic is oversold while ADX shows a trend; leave when it is overbought and the "
-    "trend has gone.",
+    "trend has gone (Wilder 1978, Lane 1984).",
     parameters=(
         Integer("adx", 10, 30, default=14),
         Integer("k", 5, 20, default=14),
@@ -131,6 +134,19 @@ MOMENTUM_PINBALL = Strategy(
     exit=(_pinball > P.overbought) & (close < low.previous()),
 )
 
+RAINBOW_OSCILLATOR = Strategy(
+    name="RAINBOW_OSCILLATOR",
+    description="Enter when the close's distance from the middle of the rainbow, ten averages of averages, in percent "
+    "of the closes' range rises above `level`; leave when it falls below zero (Widner 1997).",
+    parameters=(
+        Integer("smoothing", 2, 10, default=2),
+        Integer("range", 5, 50, default=10),
+        Real("level", 0.0, 60.0, default=20.0),
+    ),
+    enter=_rainbow.crosses_above(P.level),
+    exit=_rainbow.crosses_below(0.0),
+)
+
 RVI = Strategy(
     name="RVI",
     description="Hold from where the relative vigor index crosses above its signal line until it crosses back "
@@ -181,6 +197,7 @@ OSCILLATORS = (
     KST_OSCILLATOR,
     MASS_INDEX,
     MOMENTUM_PINBALL,
+    RAINBOW_OSCILLATOR,
     RVI,
     STOCHASTIC_EMA,
     STOCHASTIC_RSI,

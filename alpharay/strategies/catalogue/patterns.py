@@ -7,6 +7,16 @@ from alpharay.strategies.strategy import Integer, Real, Strategy
 
 _gap = ta.atr(P.length).previous() * P.size
 
+DOUBLE_TOP_BOTTOM = Strategy(
+    name="DOUBLE_TOP_BOTTOM",
+    description="Enter when the close completes a double bottom: two lows with `wing` higher bars on either side, as "
+    "low as each other within `tolerance` of the pattern's height, and a close above the high between them. Leave when "
+    "it completes a double top (Edwards & Magee 1948).",
+    parameters=(Integer("wing", 2, 30, default=5), Real("tolerance", 0.05, 0.5, default=0.25)),
+    enter=ta.double_bottom(P.wing, P.tolerance) > 0.0,
+    exit=ta.double_top(P.wing, P.tolerance) > 0.0,
+)
+
 PRICE_GAP = Strategy(
     name="PRICE_GAP",
     description="Enter on an upward gap: the whole bar is above the bar before, by more than `size` average true "
@@ -16,4 +26,4 @@ PRICE_GAP = Strategy(
     exit=(high < low.previous() - _gap) | (close < ta.lowest(P.length).previous()),
 )
 
-PATTERNS = (PRICE_GAP,)
+PATTERNS = (DOUBLE_TOP_BOTTOM, PRICE_GAP)

@@ -32,6 +32,9 @@ REAL_NUMBERS = {
     "start": strategies.floats(0.01, 0.1),
     "increment": strategies.floats(0.01, 0.1),
     "maximum": strategies.floats(0.1, 0.5),
+    "multiple": strategies.floats(0.0, 4.0),
+    "size": strategies.floats(0.01, 4.0),
+    "tolerance": strategies.floats(0.0, 0.5),
 }
 
 
