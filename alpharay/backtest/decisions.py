@@ -19,18 +19,13 @@ def write_decisions(
     """Write the rules' bit sets, conflicts settled, to (genomes, rules, words) `decisions`."""
     for chunk in compared_chunks(strategy, program, genomes, market):
         for rule, code in enumerate(program.codes):
-            _decide(code, program.literals, program.depth, chunk.bits, chunk.rows, decisions[chunk.genomes, rule])
+            _run_rules(code, program.literals, program.depth, chunk.bits, chunk.rows, decisions[chunk.genomes, rule])
     _settle(decisions)
 
 
 @njit(cache=True, nogil=True)
-def _decide(
-    code: CodeArray,
-    literals: CodeArray,
-    depth: int,
-    bits: WordArray,
-    rows_of: CodeArray,
-    decisions: WordArray,
+def _run_rules(
+    code: CodeArray, literals: CodeArray, depth: int, bits: WordArray, rows_of: CodeArray, decisions: WordArray
 ) -> None:
     stack = np.empty((depth, bits.shape[1]), dtype=np.uint64)
     for genome in range(len(rows_of)):
