@@ -70,7 +70,7 @@ class BacktestWorker:
         self._function: Callable[[Any], Any] | None = None
         if niceness:
             os.nice(niceness)
-        _load_kernels()
+        load_kernels()
 
     def __repr__(self) -> str:
         return self._name
@@ -90,7 +90,7 @@ class BacktestWorker:
         return self._function(item)
 
 
-def _load_kernels() -> None:
+def load_kernels() -> None:
     """Load the compiled kernels while the driver still reads its candles, not within the first batch."""
     prices = np.linspace(1.0, 2.0, 64)
     minutes = np.arange(64, dtype=np.int64) * 60_000
@@ -173,16 +173,25 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
 def open_workers(workers: int | None, settings: Settings) -> RayExecutor:
     """Join the Ray cluster of the settings, unless this process has, and start workers.
 
-    `workers` None is what suits the cluster: on one machine its cores less one, on more all their processors. On one
-    machine they are niced, so that serving comes first.
+    On one machine they are niced, so that serving comes first.
     """
+    alone = join_ray(settings)
+    return RayExecutor(suitable_workers(workers, alone=alone), niceness=LAPTOP_NICENESS if alone else 0)
+
+
+def join_ray(settings: Settings) -> bool:
+    """Join the Ray cluster of the settings, unless this process has; tell whether it is one machine alone."""
     if not ray.is_initialized():
         ray.init(address=settings.ray_address or "auto", namespace=NAMESPACE, log_to_driver=False)
-    alone = sum(node["Alive"] for node in ray.nodes()) == 1  # type: ignore[no-untyped-call]
-    if workers is None:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        workers = max((os.cpu_count() or 2) - 1, 1) if alone else int(resources.get("CPU", 1))
-    return RayExecutor(workers, niceness=LAPTOP_NICENESS if alone else 0)
+    return sum(node["Alive"] for node in ray.nodes()) == 1  # type: ignore[no-untyped-call]
+
+
+def suitable_workers(workers: int | None, *, alone: bool) -> int:
+    """Return how many workers to start; None is what suits: one machine's cores less one, all of several machines."""
+    if workers is not None:
+        return workers
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max((os.cpu_count() or 2) - 1, 1) if alone else int(resources.get("CPU", 1))
 
 
 def _started(actors: list[Any]) -> list[Any]:

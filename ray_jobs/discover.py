@@ -38,6 +38,10 @@ from rich.console import Console
 from alpharay.settings import SettingMissingError, Settings, settings, state_folder
 
 if TYPE_CHECKING:
+    from alpharay.discovery.checkpoint import Checkpoint
+    from alpharay.discovery.search import DiscoveryReport, Generation
+    from alpharay.market.candles import Candles
+    from ray_jobs.direct_runs import DirectRuns, Outcome
     from ray_jobs.market_discovery import MarketDiscovery
 
 OUTPUT_FOLDER = "discoveries"
@@ -128,31 +132,20 @@ def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None,
     """Search one market's strategies now; show, store and plot what was found."""
     from alpharay.discovery.equity_plot import write_equity_plot
     from alpharay.discovery.leaderboard import leaderboard_table, report_json
-    from alpharay.discovery.progress import DiscoveryProgress
-    from ray_jobs.market_discovery import (
-        discovery_pool,
-        open_executor,
-        read_market,
-        run_ids,
-        search_market,
-        store_reports,
-    )
+    from ray_jobs.market_discovery import read_market, run_ids
 
     console = _console(error=as_json)
     candles = read_market(current, asked)
     console.print(f"{len(candles):,} candles of {candles.exchange} {candles.symbol} {candles.timeframe} read")
-    with (
-        open_executor(asked.workers, current) as executor,
-        DiscoveryProgress([strategy.name for strategy in asked.strategies], console) as progress,
-    ):
-        reports = search_market(asked, candles, executor, progress)
+    if store:
+        reports, outcomes = _search_and_store(current, asked, candles, console)
+    else:
+        reports, outcomes = _search(current, asked, candles, console), []
     if any(report.stop_reason == "interrupted" for report in reports):
         console.print("[bold]Ctrl-C: keeping what was found so far.[/bold]")
     a_strategy = 1 if len(reports) > 1 else None
     console.print(leaderboard_table(reports, a_strategy=a_strategy))
     if store:
-        with discovery_pool(current) as pool:
-            outcomes = store_reports(pool, reports)
         champions = sum(
             len(report.champions) for report, outcome in zip(reports, outcomes, strict=True) if outcome == "stored"
         )
@@ -169,27 +162,61 @@ def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None,
         typer.echo(json.dumps({"equity_plot": str(plot.resolve()), "searches": results}, indent=2))
 
 
+def _search_and_store(
+    current: Settings, asked: MarketDiscovery, candles: Candles, console: Console
+) -> tuple[list[DiscoveryReport], list[Outcome]]:
+    """Search as runs of the store: killed in the middle, the same command goes on from where they are."""
+    from ray_jobs.direct_runs import DirectRuns
+    from ray_jobs.market_discovery import discovery_pool, requests_for
+
+    with discovery_pool(current) as pool, DirectRuns(pool, requests_for(asked, candles)) as runs:
+        before = runs.checkpoint
+        if before is not None:
+            console.print(f"going on with {len(before.searches)} searches that were cut off")
+        reports = _search(current, asked, candles, console, runs=runs, before=before)
+        return reports, runs.store(reports)
+
+
+def _search(
+    current: Settings,
+    asked: MarketDiscovery,
+    candles: Candles,
+    console: Console,
+    *,
+    runs: DirectRuns | None = None,
+    before: Checkpoint | None = None,
+) -> list[DiscoveryReport]:
+    from alpharay.discovery.progress import DiscoveryProgress
+    from ray_jobs.market_discovery import open_executor, search_market
+
+    with (
+        open_executor(asked.workers, current) as executor,
+        DiscoveryProgress([strategy.name for strategy in asked.strategies], console) as progress,
+    ):
+
+        def tell(generation: Generation) -> None:
+            progress(generation)
+            if runs is not None:
+                runs.note(generation)
+
+        return search_market(
+            asked, candles, executor, tell, resume=before, on_checkpoint=None if runs is None else runs.save
+        )
+
+
 def discover_queued(current: Settings, *, workers: int | None, forever: bool) -> None:
     """Search queued runs until none is left, or for ever."""
-    from ray_jobs.market_discovery import discovery_pool, open_executor, worker_name
-    from ray_jobs.queued_discovery import work_queue
+    from ray_jobs.queued_discovery import SearchQueue
+    from ray_jobs.work_queue import work_on
 
     console = _console(error=False)
-    with discovery_pool(current) as pool, open_executor(workers, current) as executor:
-        console.print(f"{worker_name()} searches queued runs with {executor.workers} workers")
-        try:
-            ended = work_queue(
-                pool,
-                executor,
-                worker_name(),
-                on_run=lambda run, text: console.print(
-                    f"{run.run_id} {run.request.symbol} {run.request.strategy_name}: {text}", highlight=False
-                ),
-                forever=forever,
-            )
-        except KeyboardInterrupt:
-            console.print("Ctrl-C: the runs in hand go back to the queue when their leases end")
-            return
+    ended = work_on(
+        SearchQueue(),
+        current,
+        workers=workers,
+        forever=forever,
+        tell=lambda line: console.print(line, highlight=False),
+    )
     console.print(f"{ended} runs ended")
 
 

@@ -11,14 +11,12 @@ import msgspec
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.metrics import metrics_json
 from alpharay.bus.messages import DiscoveredStrategy, DiscoveryRequest
-from alpharay.discovery.search import DiscoveryReport, SearchSettings
+from alpharay.discovery.search import DiscoveryReport, Generation, SearchSettings
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.store.candle_rows import Market
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
 from alpharay.strategies.strategy import Strategy, strategy_id
-
-ELITES = 2
 
 
 def discovery_request(
@@ -81,7 +79,6 @@ def search_settings(request: DiscoveryRequest) -> SearchSettings:
         objective=request.objective,
         train_fraction=request.train_fraction,
         min_trades=request.min_trades,
-        elites=min(ELITES, request.population - 1),
     )
 
 
@@ -133,6 +130,16 @@ def champion_messages(request: DiscoveryRequest, report: DiscoveryReport) -> lis
             )
         )
     return messages
+
+
+def generation_progress(generation: Generation) -> dict[str, object]:
+    """Return what the row of a running search says of it."""
+    return {
+        "generation": generation.generation,
+        "generations": generation.generations,
+        "evaluations": generation.evaluations,
+        "best": generation.best if generation.best > float("-inf") else None,
+    }
 
 
 def run_progress(report: DiscoveryReport) -> dict[str, object]:

@@ -1,18 +1,19 @@
-"""Keep the leases of claimed runs while they are worked on."""
+"""Keep the leases of claimed rows while they are worked on."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import psycopg
 import structlog
+from psycopg import Connection
+from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
-from alpharay.discovery.search import Generation
 from alpharay.store.database import DatabasePool
-from alpharay.store.runs import ClaimedRun, LeaseLostError, renew_lease
+from alpharay.store.lease_queue import Lease, LeaseQueue, renew
 
 RENEWALS_A_LEASE = 4.0
 
@@ -20,36 +21,36 @@ log = structlog.get_logger(__name__)
 
 
 class LeaseKeeper:
-    """Renews leases on a thread, with the progress that it is told; use it in a `with`.
+    """Renews leases of one owner on a thread; use it in a `with`.
 
-    A thread, because one generation may take longer than a lease. While the database cannot be reached it
-    goes on trying: a lease that ends meanwhile is found lost when the run is to be finished.
+    A thread, because one generation may take longer than a lease. While the database cannot be reached it goes on
+    trying: a lease that ends meanwhile is found lost when its row is to be finished. `also` runs with each renewal, on
+    its connection (progress that people look at, say).
     """
 
-    def __init__(self, pool: DatabasePool, runs: Sequence[ClaimedRun], lease_s: float) -> None:
+    def __init__(
+        self,
+        pool: DatabasePool,
+        queue: LeaseQueue,
+        leases: Sequence[Lease],
+        lease_s: float,
+        also: Callable[[Connection[TupleRow]], None] = lambda _: None,
+    ) -> None:
         self._pool = pool
-        self._runs = {run.run_id: run for run in runs}
+        self._queue = queue
+        self._leases = {lease.key: lease for lease in leases}
         self._lease_s = lease_s
-        self._progress: dict[str, dict[str, object]] = {}
+        self._also = also
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew_until_stopped, name="lease-keeper", daemon=True)
 
-    def note(self, generation: Generation) -> None:
-        """Take a generation as the progress of the runs of its strategy."""
-        self._progress[generation.strategy_name] = {
-            "generation": generation.generation,
-            "generations": generation.generations,
-            "evaluations": generation.evaluations,
-            "best": generation.best if generation.best > float("-inf") else None,
-        }
+    def held(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Return those of the leases that are still held, as far as is known."""
+        return [lease for lease in leases if lease.key in self._leases]
 
-    def holds_any(self, runs: Sequence[ClaimedRun]) -> bool:
-        """Tell whether the lease of one of these runs is still held, as far as is known."""
-        return any(run.run_id in self._runs for run in runs)
-
-    def drop(self, run: ClaimedRun) -> None:
-        """Let go of a run."""
-        self._runs.pop(run.run_id, None)
+    def drop(self, lease: Lease) -> None:
+        """Let go of a lease."""
+        self._leases.pop(lease.key, None)
 
     def __enter__(self) -> LeaseKeeper:
         self._thread.start()
@@ -63,21 +64,19 @@ class LeaseKeeper:
 
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self._lease_s / RENEWALS_A_LEASE):
-            for run in list(self._runs.values()):
-                self._renew(run)
+            self._renew()
 
-    def _renew(self, run: ClaimedRun) -> None:
+    def _renew(self) -> None:
+        leases = list(self._leases.values())
         try:
             with self._pool.connection() as connection:
-                renew_lease(
-                    connection,
-                    run,
-                    lease_s=self._lease_s,
-                    progress=self._progress.get(run.request.strategy_name),
-                )
-        except LeaseLostError as error:
-            if run.run_id in self._runs:
-                log.warning("discovery.lease_lost", run_id=run.run_id, error=str(error))
-                self.drop(run)
+                held = renew(connection, self._queue, leases, lease_s=self._lease_s)
+                self._also(connection)
         except (psycopg.Error, PoolTimeout) as error:
-            log.warning("discovery.lease_not_renewed", run_id=run.run_id, error=str(error))
+            log.warning("queue.leases_not_renewed", queue=self._queue.table, rows=len(leases), error=str(error))
+            return
+        for lease in leases:
+            # One that was dropped meanwhile is finished, not lost.
+            if lease.key not in held and lease.key in self._leases:
+                log.warning("queue.lease_lost", queue=self._queue.table, key=lease.key, epoch=lease.epoch)
+                self.drop(lease)

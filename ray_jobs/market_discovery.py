@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 
+import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.backtest.costs import Costs
 from alpharay.bus.messages import DiscoveryRequest
+from alpharay.discovery.checkpoint import Checkpoint, CheckpointError
 from alpharay.discovery.evaluation import Executor, SerialExecutor
 from alpharay.discovery.search import DiscoveryReport, OnGeneration, SearchSettings, discover_all
 from alpharay.market.candles import Candles
-from alpharay.market.timeframe import DAY_MS
+from alpharay.market.timeframe import DAY_MS, timeframe_ms
 from alpharay.settings import Settings
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, newest_open_time
-from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, in_transaction, open_pool
-from alpharay.store.runs import claim_run, enqueue_run, finish_run
+from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, open_pool
 from alpharay.strategies.strategy import Strategy
-from ray_jobs.discovery_messages import champion_messages, request_of, run_progress
+from ray_jobs.discovery_messages import carried_rules, discovery_request, request_of
 from ray_jobs.stored_market import find_market
 
-Outcome = Literal["stored", "known"]
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,34 +63,53 @@ def load_window(connection: Connection[TupleRow], market: Market, days: int | No
 
 
 def search_market(
-    asked: MarketDiscovery, candles: Candles, executor: Executor, on_generation: OnGeneration
+    asked: MarketDiscovery,
+    candles: Candles,
+    executor: Executor,
+    on_generation: OnGeneration,
+    *,
+    resume: Checkpoint | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
 ) -> list[DiscoveryReport]:
-    """Search every strategy; Ctrl-C and the time budget keep what was found."""
-    return discover_all(
-        asked.strategies,
-        candles,
-        asked.search,
-        executor=executor,
-        on_generation=on_generation,
-        costs=asked.costs,
-        time_budget_s=asked.time_budget_s,
-    )
+    """Search every strategy; Ctrl-C and the time budget keep what was found.
+
+    A checkpoint of another configuration (its candles were corrected since, say) is not gone on from.
+    """
+
+    def search(start_from: Checkpoint | None) -> list[DiscoveryReport]:
+        return discover_all(
+            asked.strategies,
+            candles,
+            asked.search,
+            executor=executor,
+            on_generation=on_generation,
+            costs=asked.costs,
+            time_budget_s=asked.time_budget_s,
+            resume=start_from,
+            on_checkpoint=on_checkpoint,
+        )
+
+    try:
+        return search(resume)
+    except CheckpointError as error:
+        log.warning("discovery.begins_anew", reason=str(error))
+        return search(None)
 
 
-def store_reports(pool: DatabasePool, reports: Sequence[DiscoveryReport]) -> list[Outcome]:
-    """Store each search as a finished run with its champions in the outbox; tell which were known before."""
-    return [in_transaction(pool, partial(_store, report)) for report in reports]
-
-
-def _store(report: DiscoveryReport, connection: Connection[TupleRow]) -> Outcome:
-    """Queue, claim and finish the run in one transaction, so that no worker ever sees it."""
-    request = request_of(report)
-    if not report.log or not enqueue_run(connection, request):
-        return "known"
-    run = claim_run(connection, worker_name(), run_id=request.run_id)
-    assert run is not None, "a run that this transaction has queued can be claimed"
-    finish_run(connection, run, champion_messages(request, report), progress=run_progress(report))
-    return "stored"
+def requests_for(asked: MarketDiscovery, candles: Candles) -> list[DiscoveryRequest]:
+    """Return the request of each strategy's whole search on these candles."""
+    return [
+        discovery_request(
+            Market(candles.exchange, candles.symbol, candles.timeframe),
+            start_time=int(candles.open_time[0]),
+            end_time=int(candles.open_time[-1]) + timeframe_ms(candles.timeframe),
+            strategy_name=strategy.name,
+            settings=asked.search,
+            costs=asked.costs,
+            rules=carried_rules(strategy),
+        )
+        for strategy in asked.strategies
+    ]
 
 
 def run_ids(reports: Sequence[DiscoveryReport]) -> list[str]:
@@ -104,11 +120,6 @@ def run_ids(reports: Sequence[DiscoveryReport]) -> list[str]:
 def search_request(request: DiscoveryRequest) -> tuple[Market, Costs]:
     """Return the market and the costs that a request names."""
     return Market(request.exchange, request.symbol, request.timeframe), Costs(request.fee, request.slippage)
-
-
-def worker_name() -> str:
-    """Return the name under which this process claims runs."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @contextmanager

@@ -1,29 +1,115 @@
-"""Search the queued runs: claim them with a lease, keep it while they are searched, finish each once."""
+"""Search the queued runs: claim those of one data set, keep their leases, store how far they are, finish each once.
+
+A claim has a slice of time. When it is over and other runs wait, its runs go to the end of the queue with their
+checkpoints, so that a long one holds no short one up.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 
 import msgspec
+import psycopg
+import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
 
 from alpharay.bus.messages import DiscoveryRequest
-from alpharay.discovery.evaluation import Executor
+from alpharay.discovery.checkpoint import Checkpoint, CheckpointError, checkpoint_bytes, checkpoint_from, joined
+from alpharay.discovery.evaluation import Executor, SerialExecutor
 from alpharay.discovery.search import DiscoveryReport, Generation, discover_all
-from alpharay.store.candles import load_candles
+from alpharay.store.candle_cache import CandleCache
+from alpharay.store.checkpoints import StoredCheckpoint, load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
-from alpharay.store.runs import LEASE_S, ClaimedRun, LeaseLostError, claim_run, fail_run, finish_run
-from ray_jobs.discovery_messages import champion_messages, requested_strategy, run_progress, search_settings
+from alpharay.store.lease_queue import CHARGE_S, LeaseQueue, settle, waiting
+from alpharay.store.runs import (
+    LEASE_S,
+    RUNS,
+    ClaimedRun,
+    LeaseLostError,
+    claim_runs,
+    fail_run,
+    finish_run,
+    note_progress,
+    yield_runs,
+)
+from alpharay.strategies.strategy import Strategy
+from ray_jobs.discovery_messages import (
+    champion_messages,
+    generation_progress,
+    requested_strategy,
+    run_progress,
+    search_settings,
+)
 from ray_jobs.lease_keeper import LeaseKeeper
 from ray_jobs.market_discovery import search_request
 
-RUNS_A_CLAIM = 16
-"""Runs of one market, window and settings are searched side by side, at most so many."""
+RUNS_A_CLAIM = 64
+"""Runs of one data set, at most so many at a time: all strategies of the catalogue on one window."""
+
+SLICE_S = CHARGE_S
+"""Time that a claim has before its runs make room for others that wait."""
+
+CHECKPOINT_S = 1.0
+"""A search is stored after each round, but not more often than this: a shorter one is sooner done again."""
 
 POLL_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+OnRun = Callable[[ClaimedRun, str], None]
+OnGeneration = Callable[[Generation], None]
+
+
+class _SliceOver(Exception):  # noqa: N818 - not an error: the way out of a search that makes room
+    """The runs are stored as far as they are; others have their turn."""
+
+
+@dataclass(slots=True)
+class _Slice:
+    """The time of one claim; it grows while no other run waits."""
+
+    pool: DatabasePool
+    seconds: float
+    ends_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ends_at = time.monotonic() + self.seconds
+
+    def is_over(self) -> bool:
+        """Tell whether others wait and the time has passed."""
+        if time.monotonic() < self.ends_at:
+            return False
+        try:
+            with self.pool.connection() as connection:
+                if waiting(connection, RUNS, 1):
+                    return True
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("discovery.queue_not_seen", error=str(error))
+        self.ends_at = time.monotonic() + self.seconds
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQueue:
+    """The queue of discovery runs, for `ray_jobs.work_queue.work_on`; each worker searches whole runs by itself."""
+
+    queue: LeaseQueue = RUNS
+    name: str = "discovery"
+
+    def __call__(
+        self, pool: DatabasePool, owner: str, tell: Callable[[str], None], stop: threading.Event, *, forever: bool
+    ) -> int:
+        """Search until the queue is empty, or until `stop` is set; return how many runs were ended."""
+
+        def on_run(run: ClaimedRun, text: str) -> None:
+            tell(f"{run.run_id} {run.request.symbol} {run.request.strategy_name}: {text}")
+
+        return work_queue(pool, SerialExecutor(), owner, on_run=on_run, forever=forever, stop=stop)
 
 
 def work_queue(
@@ -31,115 +117,262 @@ def work_queue(
     executor: Executor,
     owner: str,
     *,
-    on_run: Callable[[ClaimedRun, str], None],
-    on_generation: Callable[[Generation], None] = lambda _: None,
+    on_run: OnRun,
+    on_generation: OnGeneration = lambda _: None,
     forever: bool = False,
     stop: threading.Event | None = None,
     lease_s: float = LEASE_S,
+    slice_s: float = SLICE_S,
+    checkpoint_s: float = CHECKPOINT_S,
+    cache: CandleCache | None = None,
 ) -> int:
     """Search queued runs until none is left (`forever`: until `stop` is set) and return how many were ended.
 
-    `on_run` is told how each run ended. A run whose worker died is claimed again when its lease ends, and
-    gives the same champions. KeyboardInterrupt leaves the runs in hand to their leases: another worker begins
-    them anew.
+    `on_run` is told how each run ended. A run whose worker died is claimed again when its lease ends, goes on from
+    its checkpoint and gives the same champions. KeyboardInterrupt gives the runs in hand back to the queue.
     """
     stop = stop or threading.Event()
+    cache = cache or CandleCache()
     ended = 0
     while not stop.is_set():
-        runs = _claim(pool, owner, lease_s)
+        runs = in_transaction(
+            pool,
+            lambda connection: claim_runs(connection, owner, limit=RUNS_A_CLAIM, lease_s=lease_s, held=cache.symbols),
+        )
         if not runs:
             if not forever:
                 break
             stop.wait(POLL_S)
             continue
-        with LeaseKeeper(pool, runs, lease_s) as keeper:
-            for group in _groups(runs):
-                ended += _search_group(pool, executor, group, keeper, on_run, on_generation)
+        worker = _ClaimWorker(pool, executor, runs, cache, on_run, on_generation, slice_s, checkpoint_s, lease_s)
+        ended += worker.work()
     return ended
 
 
-def _claim(pool: DatabasePool, owner: str, lease_s: float) -> list[ClaimedRun]:
-    runs: list[ClaimedRun] = []
-    while len(runs) < RUNS_A_CLAIM:
-        run = in_transaction(pool, lambda connection: claim_run(connection, owner, lease_s=lease_s))
-        if run is None:
-            break
-        runs.append(run)
-        if run.attempt > 1:
-            break
-    return runs
+class _ClaimWorker:
+    """Searches the runs of one claim."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        executor: Executor,
+        runs: Sequence[ClaimedRun],
+        cache: CandleCache,
+        on_run: OnRun,
+        on_generation: OnGeneration,
+        slice_s: float,
+        checkpoint_s: float,
+        lease_s: float,
+    ) -> None:
+        self._pool = pool
+        self._executor = executor
+        self._runs = list(runs)
+        self._cache = cache
+        self._on_run = on_run
+        self._on_generation = on_generation
+        self._checkpoint_s = checkpoint_s
+        self._slice = _Slice(pool, slice_s)
+        self._progress: dict[str, dict[str, object]] = {}
+        self._keeper = LeaseKeeper(pool, RUNS, [run.lease for run in runs], lease_s, self._note_progress)
+
+    def work(self) -> int:
+        """Search until all runs have ended or the slice is over; return how many ended, DONE or FAILED."""
+        started = time.monotonic()
+        ended = 0
+        try:
+            with self._keeper:
+                for group in _groups(self._runs):
+                    ended += self._search(group)
+                    if self._slice.is_over():
+                        break
+            self._yield()
+        except _SliceOver:
+            self._yield()
+        except KeyboardInterrupt:
+            self._yield()
+            raise
+        finally:
+            used_s = (time.monotonic() - started) * self._executor.workers
+            in_transaction(self._pool, lambda connection: settle(connection, RUNS, self._runs[0].lease, used_s))
+        return ended
+
+    def _yield(self) -> None:
+        """Put what has not ended at the end of the queue."""
+        in_transaction(self._pool, lambda connection: yield_runs(connection, self._runs))
+
+    def _search(self, group: Sequence[ClaimedRun]) -> int:
+        try:
+            reports = self._search_together(group)
+        except LeaseLostError:
+            return 0
+        except (ValueError, LookupError) as error:
+            if len(group) > 1:
+                # It may be the fault of one of them: each is searched alone, and fails or does not.
+                return sum(self._search([run]) for run in group)
+            reason = str(error.args[0] if error.args else error)
+            return self._end(group, lambda connection, run: fail_run(connection, run, reason), f"failed: {reason}")
+        if any(report.stop_reason == "interrupted" for report in reports.values()):
+            raise KeyboardInterrupt
+        ended = 0
+        for run in group:
+            report = reports[run.request.strategy_name]
+            found = champion_messages(run.request, report)
+            progress = run_progress(report)
+            ended += self._end(
+                [run],
+                lambda connection, run, found=found, progress=progress: finish_run(  # type: ignore[misc]
+                    connection, run, found, progress=progress
+                ),
+                f"{len(found)} champions of {report.evaluations:,} backtests",
+            )
+        return ended
+
+    def _search_together(self, group: Sequence[ClaimedRun]) -> dict[str, DiscoveryReport]:
+        """Search runs that differ in their strategy only; return the reports by the strategy's name."""
+        resume = self._stored(group)
+        saver = _CheckpointSaver(self._pool, self._keeper, group, self._slice, self._checkpoint_s)
+
+        def watched(generation: Generation) -> None:
+            for run in group:
+                if run.request.strategy_name == generation.strategy_name:
+                    self._progress[run.run_id] = generation_progress(generation)
+            self._on_generation(generation)
+
+        requests = [run.request for run in group]
+        try:
+            return search_runs(self._pool, self._cache, self._executor, requests, watched, resume, saver)
+        except CheckpointError as error:
+            # Candles were corrected since, or this code counts differently: what was found so far does not hold.
+            log.warning("discovery.begins_anew", runs=len(group), reason=str(error))
+            return search_runs(self._pool, self._cache, self._executor, requests, watched, None, saver)
+
+    def _stored(self, group: Sequence[ClaimedRun]) -> Checkpoint | None:
+        with self._pool.connection() as connection:
+            stored = load_checkpoints(connection, [run.run_id for run in group])
+        found = []
+        for run_id, checkpoint in stored.items():
+            try:
+                found.append(checkpoint_from(checkpoint.content))
+            except CheckpointError as error:
+                log.warning("discovery.begins_anew", run_id=run_id, reason=str(error))
+        return joined(found) if found else None
+
+    def _end(
+        self,
+        runs: Sequence[ClaimedRun],
+        end: Callable[[Connection[TupleRow], ClaimedRun], None],
+        text: str,
+    ) -> int:
+        ended = 0
+        for run in runs:
+            try:
+                in_transaction(self._pool, lambda connection, run=run: end(connection, run))  # type: ignore[misc]
+            except LeaseLostError as error:
+                self._on_run(run, str(error))
+            else:
+                self._on_run(run, text)
+                ended += 1
+            self._keeper.drop(run.lease)
+            self._progress.pop(run.run_id, None)
+        return ended
+
+    def _note_progress(self, connection: Connection[TupleRow]) -> None:
+        note_progress(connection, dict(self._progress))
+
+
+class _CheckpointSaver:
+    """Stores what `discover_all` hands over after each round, and ends the search when its slice is over."""
+
+    def __init__(
+        self, pool: DatabasePool, keeper: LeaseKeeper, group: Sequence[ClaimedRun], slice_: _Slice, interval_s: float
+    ) -> None:
+        self._pool = pool
+        self._keeper = keeper
+        self._group = group
+        self._slice = slice_
+        self._interval_s = interval_s
+        self._saved_at = time.monotonic()
+
+    def __call__(self, checkpoint: Checkpoint) -> None:
+        held = self._keeper.held([run.lease for run in self._group])
+        if not held:
+            raise LeaseLostError("all runs of the group were cancelled or given to another worker")
+        over = self._slice.is_over()
+        if not over and time.monotonic() - self._saved_at < self._interval_s:
+            return
+        content = [
+            (run.lease, stored_checkpoint(checkpoint.only(run.request.strategy_name)))
+            for run in self._group
+            if run.lease in held
+        ]
+        try:
+            with self._pool.connection() as connection:
+                save_checkpoints(connection, content)
+        except (psycopg.Error, PoolTimeout) as error:
+            # The search goes on without: what is lost is time, should its worker be killed now.
+            log.warning("discovery.checkpoint_not_stored", runs=len(content), error=str(error))
+            over = False
+        self._saved_at = time.monotonic()
+        if over:
+            raise _SliceOver
+
+
+def stored_checkpoint(checkpoint: Checkpoint) -> StoredCheckpoint:
+    """Return a checkpoint as it is stored."""
+    generations = [len(search.log) for search in checkpoint.searches]
+    return StoredCheckpoint(max(generations, default=0), checkpoint_bytes(checkpoint))
 
 
 def _groups(runs: Sequence[ClaimedRun]) -> list[list[ClaimedRun]]:
-    """Return runs that differ in their strategy only together.
-
-    One that was begun before is alone: it may be what killed its worker.
-    """
-    groups: dict[object, list[ClaimedRun]] = {}
+    """Return runs that differ in their strategy only together; those that carry rules of their own by these rules."""
+    groups: dict[bytes, list[ClaimedRun]] = {}
     for run in runs:
-        alike: object = msgspec.structs.replace(run.request, run_id="", strategy_name="", strategy=None)
-        groups.setdefault(run.run_id if run.attempt > 1 else alike, []).append(run)
+        carried = run.request.strategy is not None
+        alike = msgspec.structs.replace(
+            run.request, run_id="", strategy_name=run.request.strategy_name if carried else ""
+        )
+        groups.setdefault(msgspec.json.encode(alike, order="sorted"), []).append(run)
     return list(groups.values())
-
-
-def _search_group(
-    pool: DatabasePool,
-    executor: Executor,
-    group: Sequence[ClaimedRun],
-    keeper: LeaseKeeper,
-    on_run: Callable[[ClaimedRun, str], None],
-    on_generation: Callable[[Generation], None],
-) -> int:
-    """Search one group, and return how many of its runs were ended here, DONE or FAILED."""
-
-    def watched(generation: Generation) -> None:
-        if not keeper.holds_any(group):
-            raise LeaseLostError("all runs of the group were cancelled or given to another worker")
-        keeper.note(generation)
-        on_generation(generation)
-
-    endings: list[tuple[ClaimedRun, str, Callable[[Connection[TupleRow]], None]]] = []
-    try:
-        reports = search_runs(pool, executor, [run.request for run in group], watched)
-    except LeaseLostError:
-        return 0
-    except (ValueError, LookupError) as error:
-        if len(group) > 1:
-            # It may be the fault of one of them: each is searched alone, and fails or does not.
-            return sum(_search_group(pool, executor, [run], keeper, on_run, on_generation) for run in group)
-        reason = str(error.args[0] if error.args else error)
-        endings = [(run, f"failed: {reason}", partial(fail_run, run=run, error=reason)) for run in group]
-    else:
-        if any(report.stop_reason == "interrupted" for report in reports):
-            raise KeyboardInterrupt
-        for run, report in zip(group, reports, strict=True):
-            found = champion_messages(run.request, report)
-            text = f"{len(found)} champions of {report.evaluations:,} backtests"
-            progress = run_progress(report)
-            endings.append((run, text, partial(finish_run, run=run, champions=found, progress=progress)))
-    ended = 0
-    for run, text, end in endings:
-        try:
-            in_transaction(pool, end)
-        except LeaseLostError as error:
-            on_run(run, str(error))
-        else:
-            on_run(run, text)
-            ended += 1
-        keeper.drop(run)
-    return ended
 
 
 def search_runs(
     pool: DatabasePool,
+    cache: CandleCache,
     executor: Executor,
     requests: Sequence[DiscoveryRequest],
-    on_generation: Callable[[Generation], None],
-) -> list[DiscoveryReport]:
-    """Search requests that differ in their strategy only; raises ValueError or LookupError when that cannot be done."""
-    market, costs = search_request(requests[0])
-    strategies = [requested_strategy(request) for request in requests]
+    on_generation: OnGeneration,
+    resume: Checkpoint | None = None,
+    on_checkpoint: Callable[[Checkpoint], None] | None = None,
+) -> dict[str, DiscoveryReport]:
+    """Search requests that differ in their strategy only; return the reports by the strategy's name.
+
+    Raises ValueError or LookupError when that cannot be done.
+    """
+    first = requests[0]
+    market, costs = search_request(first)
+    strategies: dict[str, Strategy] = {request.strategy_name: requested_strategy(request) for request in requests}
     with pool.connection() as connection:
-        candles = load_candles(connection, market, start_ms=requests[0].start_time, end_ms=requests[0].end_time)
-    settings = search_settings(requests[0])
-    return discover_all(strategies, candles, settings, executor=executor, on_generation=on_generation, costs=costs)
+        candles = cache.window(
+            connection, market, first.start_time, first.end_time, longest_from_ms=longest_window(connection, first)
+        )
+    reports = discover_all(
+        list(strategies.values()),
+        candles,
+        search_settings(first),
+        executor=executor,
+        on_generation=on_generation,
+        costs=costs,
+        resume=resume,
+        on_checkpoint=on_checkpoint,
+    )
+    return {report.strategy.name: report for report in reports}
+
+
+def longest_window(connection: Connection[TupleRow], request: DiscoveryRequest) -> int | None:
+    """Return where the longest window begins that open runs ask for on the data set of `request`, UTC ms."""
+    row = connection.execute(
+        "SELECT min((request ->> 'start_time')::bigint) FROM discovery_runs WHERE exchange = %s AND symbol = %s "
+        "AND timeframe = %s AND end_time = %s AND status IN ('QUEUED', 'RUNNING')",
+        (request.exchange, request.symbol, request.timeframe, request.end_time),
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])

@@ -1,8 +1,8 @@
-"""Discovery runs as a queue of rows: workers claim one with a lease, renew it, and finish it once."""
+"""Discovery runs as a queue: workers claim them with a lease, renew it, and finish each once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,54 +12,32 @@ from psycopg.rows import TupleRow
 
 from alpharay.bus.messages import DiscoveredStrategy, DiscoveryRequest
 from alpharay.bus.topics import DISCOVERED_STRATEGIES
+from alpharay.store import lease_queue
+from alpharay.store.checkpoints import forget_checkpoint
+from alpharay.store.lease_queue import LEASE_S, MAX_ATTEMPTS, Lease, LeaseLostError, LeaseQueue
 from alpharay.store.outbox import add_to_outbox
 
-MAX_ATTEMPTS = 3
-LEASE_S = 60.0
+RUNS = LeaseQueue("discovery_runs", "run_id")
 
-_FAIL_EXHAUSTED = """
-UPDATE discovery_runs SET
-    status = 'FAILED', finished_at = now(), lease_owner = NULL,
-    error = 'the worker vanished ' || attempts || ' times; see its log, then queue the run under a new id'
-WHERE status = 'RUNNING' AND lease_until < now() AND attempts >= %s
-"""
-
-# SKIP LOCKED: workers that claim at the same time each get another run, and none waits.
-_CLAIM = """
-UPDATE discovery_runs SET
-    status = 'RUNNING', lease_owner = %(owner)s, attempts = attempts + 1,
-    lease_until = now() + make_interval(secs => %(lease_s)s), started_at = coalesce(started_at, now())
-WHERE run_id = (
-    SELECT run_id FROM discovery_runs
-    WHERE (status = 'QUEUED' OR (status = 'RUNNING' AND lease_until < now()))
-      AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
-    ORDER BY priority DESC, created_at
-    FOR UPDATE SKIP LOCKED LIMIT 1
-)
-RETURNING run_id, request, attempts, progress
-"""
-
-
-class LeaseLostError(RuntimeError):
-    """The run was given to another worker, finished or cancelled.
-
-    What this worker has found must be dropped.
-    """
+__all__ = ["LEASE_S", "MAX_ATTEMPTS", "RUNS", "ClaimedRun", "LeaseLostError", "RunState"]
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that `owner` may work on until the lease ends.
+    """A run that the lease's owner may work on until the lease ends."""
 
-    `attempt` counts the claims, so a late owner is told apart.
-    """
-
-    run_id: str
+    lease: Lease
     request: DiscoveryRequest
-    owner: str
-    attempt: int
-    progress: Mapping[str, object] | None
-    """What the attempt before had last reported, to resume from."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.lease.key
+
+    @property
+    def attempt(self) -> int:
+        """Above one when a worker vanished with it before."""
+        return self.lease.attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +48,8 @@ class RunState:
     request: DiscoveryRequest
     status: str
     attempts: int
+    slices: int
+    """How often it has given way to others, to go on later from its checkpoint."""
     progress: Mapping[str, object] | None
     error: str | None
     created_at: datetime
@@ -78,51 +58,56 @@ class RunState:
 
 def enqueue_run(connection: Connection[TupleRow], request: DiscoveryRequest, *, priority: int = 0) -> bool:
     """Queue a run; False when its `run_id` is known, and then nothing changes. Higher priorities go first."""
-    added = connection.execute(
-        "INSERT INTO discovery_runs (run_id, request, priority) VALUES (%s, %s::jsonb, %s) ON CONFLICT DO NOTHING",
-        (request.run_id, msgspec.json.encode(request).decode(), priority),
+    return lease_queue.enqueue(connection, RUNS, request.run_id, request, priority=priority)
+
+
+def claim_runs(
+    connection: Connection[TupleRow],
+    owner: str,
+    *,
+    limit: int,
+    lease_s: float = LEASE_S,
+    max_attempts: int = MAX_ATTEMPTS,
+    held: Collection[tuple[str, str]] = (),
+) -> list[ClaimedRun]:
+    """Claim at most `limit` runs of one data set; see `alpharay.store.lease_queue.claim`."""
+    claims = lease_queue.claim(
+        connection, RUNS, owner, limit=limit, lease_s=lease_s, max_attempts=max_attempts, held=held
     )
-    return added.rowcount == 1
+    return [_claimed(claim) for claim in claims]
 
 
 def claim_run(
     connection: Connection[TupleRow],
     owner: str,
+    run_id: str,
     *,
     lease_s: float = LEASE_S,
-    max_attempts: int = MAX_ATTEMPTS,
-    run_id: str | None = None,
+    gone: Sequence[str] = (),
 ) -> ClaimedRun | None:
-    """Claim the most urgent, then oldest run that is queued or whose lease ended; None when there is none.
+    """Claim one run by its id; None when another worker has it or it has ended.
 
-    `run_id` asks for one run only. A run whose lease ended `max_attempts` times kills its workers: it fails
-    instead of being claimed again.
+    `gone` names owners that are known to be dead, whose leases need not be waited for.
     """
-    connection.execute(_FAIL_EXHAUSTED, (max_attempts,))
-    row = connection.execute(_CLAIM, {"owner": owner, "lease_s": lease_s, "run_id": run_id}).fetchone()
-    if row is None:
-        return None
-    return ClaimedRun(row[0], msgspec.convert(row[1], DiscoveryRequest), owner, int(row[2]), row[3])
+    claim = lease_queue.claim_one(connection, RUNS, owner, run_id, lease_s=lease_s, gone=gone)
+    return None if claim is None else _claimed(claim)
 
 
-def renew_lease(
-    connection: Connection[TupleRow],
-    run: ClaimedRun,
-    *,
-    lease_s: float = LEASE_S,
-    progress: Mapping[str, object] | None = None,
-) -> None:
-    """Extend the lease and store the progress, if given.
-
-    Raises LeaseLostError when the run is no longer this worker's.
-    """
-    renewed = connection.execute(
-        "UPDATE discovery_runs SET lease_until = now() + make_interval(secs => %s), "
-        "progress = coalesce(%s::jsonb, progress) "
-        "WHERE run_id = %s AND lease_owner = %s AND attempts = %s AND status = 'RUNNING'",
-        (lease_s, _json(progress), run.run_id, run.owner, run.attempt),
+def note_progress(connection: Connection[TupleRow], progress: Mapping[str, Mapping[str, object]]) -> None:
+    """Store how far runs have come, by run id; only for people to look at."""
+    connection.execute(
+        "UPDATE discovery_runs r SET progress = told.progress::jsonb "
+        "FROM unnest(%s::text[], %s::text[]) AS told (run_id, progress) "
+        "WHERE r.run_id = told.run_id AND r.status = 'RUNNING'",
+        (list(progress), [msgspec.json.encode(one).decode() for one in progress.values()]),
     )
-    _require_lease(renewed.rowcount, run)
+
+
+def yield_runs(connection: Connection[TupleRow], runs: Sequence[ClaimedRun]) -> set[str]:
+    """Put runs that have had their share of time at the end of the queue; return the ids of those still held."""
+    given = lease_queue.give_back(connection, RUNS, [run.lease for run in runs])
+    connection.execute("UPDATE discovery_runs SET slices = slices + 1 WHERE run_id = ANY(%s)", (list(given),))
+    return given
 
 
 def finish_run(
@@ -137,7 +122,10 @@ def finish_run(
 
     Raises LeaseLostError, and then nothing may be committed: another worker finishes the run.
     """
-    _end(connection, run, "DONE", error=None, progress=progress)
+    if progress is not None:
+        note_progress(connection, {run.run_id: progress})
+    lease_queue.end(connection, RUNS, run.lease, "DONE")
+    forget_checkpoint(connection, run.run_id)
     for champion in champions:
         add_to_outbox(
             connection,
@@ -153,7 +141,8 @@ def finish_run(
 
 def fail_run(connection: Connection[TupleRow], run: ClaimedRun, error: str) -> None:
     """Mark the run FAILED for good, with the reason; raises LeaseLostError."""
-    _end(connection, run, "FAILED", error=error, progress=None)
+    lease_queue.end(connection, RUNS, run.lease, "FAILED", error=error)
+    forget_checkpoint(connection, run.run_id)
 
 
 def cancel_run(connection: Connection[TupleRow], run_id: str) -> bool:
@@ -161,18 +150,43 @@ def cancel_run(connection: Connection[TupleRow], run_id: str) -> bool:
 
     Its worker notices at the next renewal. False when there is nothing to cancel.
     """
-    cancelled = connection.execute(
-        "UPDATE discovery_runs SET status = 'CANCELLED', finished_at = now(), lease_owner = NULL "
-        "WHERE run_id = %s AND status IN ('QUEUED', 'RUNNING')",
+    cancelled = lease_queue.cancel(connection, RUNS, run_id)
+    if cancelled:
+        forget_checkpoint(connection, run_id)
+    return cancelled
+
+
+def reopen_run(connection: Connection[TupleRow], run_id: str) -> bool:
+    """Queue a run again that failed or was cancelled; False when it did not."""
+    reopened = connection.execute(
+        "UPDATE discovery_runs SET status = 'QUEUED', attempts = 0, error = NULL, finished_at = NULL, "
+        "queued_at = clock_timestamp() WHERE run_id = %s AND status IN ('FAILED', 'CANCELLED')",
         (run_id,),
     )
-    return cancelled.rowcount == 1
+    return reopened.rowcount == 1
+
+
+def withdraw_run(connection: Connection[TupleRow], run: ClaimedRun) -> bool:
+    """Remove a run that nobody wants finished, as if it had not been asked for; False when it is another's."""
+    held = (run.run_id, run.lease.owner, run.lease.epoch)
+    mine = "run_id = %s AND lease_owner = %s AND lease_epoch = %s AND status = 'RUNNING'"
+    if connection.execute(f"SELECT 1 FROM discovery_runs WHERE {mine} FOR UPDATE", held).fetchone() is None:
+        return False
+    forget_checkpoint(connection, run.run_id)
+    connection.execute("DELETE FROM discovery_runs WHERE run_id = %s", (run.run_id,))
+    return True
+
+
+def owner_of(connection: Connection[TupleRow], run_id: str) -> str | None:
+    """Return who holds a run now, or None."""
+    row = connection.execute("SELECT lease_owner FROM discovery_runs WHERE run_id = %s", (run_id,)).fetchone()
+    return None if row is None else row[0]
 
 
 def run_state(connection: Connection[TupleRow], run_id: str) -> RunState | None:
     """Return a run as it stands, or None when the id is unknown."""
     row = connection.execute(
-        "SELECT run_id, request, status, attempts, progress, error, created_at, finished_at "
+        "SELECT run_id, request, status, attempts, slices, progress, error, created_at, finished_at "
         "FROM discovery_runs WHERE run_id = %s",
         (run_id,),
     ).fetchone()
@@ -181,30 +195,5 @@ def run_state(connection: Connection[TupleRow], run_id: str) -> RunState | None:
     return RunState(row[0], msgspec.convert(row[1], DiscoveryRequest), *row[2:])
 
 
-def _end(
-    connection: Connection[TupleRow],
-    run: ClaimedRun,
-    status: str,
-    *,
-    error: str | None,
-    progress: Mapping[str, object] | None,
-) -> None:
-    ended = connection.execute(
-        "UPDATE discovery_runs SET status = %s, error = %s, progress = coalesce(%s::jsonb, progress), "
-        "finished_at = now(), lease_owner = NULL, lease_until = NULL "
-        "WHERE run_id = %s AND lease_owner = %s AND attempts = %s AND status = 'RUNNING'",
-        (status, error, _json(progress), run.run_id, run.owner, run.attempt),
-    )
-    _require_lease(ended.rowcount, run)
-
-
-def _require_lease(rows: int, run: ClaimedRun) -> None:
-    if rows != 1:
-        raise LeaseLostError(
-            f"run {run.run_id} is no longer attempt {run.attempt} of {run.owner}: "
-            "its lease ended and another worker has it, or it was cancelled"
-        )
-
-
-def _json(value: Mapping[str, object] | None) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
+def _claimed(claim: lease_queue.Claim) -> ClaimedRun:
+    return ClaimedRun(claim.lease, msgspec.convert(claim.request, DiscoveryRequest))

@@ -18,7 +18,7 @@ from alpharay.store.database import DatabasePool, open_pool
 from alpharay.store.migrate import migrate
 from alpharay.store.outbox import add_to_outbox, forget_old_messages, publish_outbox, waiting_messages
 from alpharay.store.requests import request_writer
-from alpharay.store.runs import claim_run, enqueue_run, finish_run, run_state
+from alpharay.store.runs import claim_runs, enqueue_run, finish_run, run_state
 from alpharay.store.strategies import best_strategies, strategy_writer
 from alpharay.store.topic_sink import TopicSink
 
@@ -74,14 +74,16 @@ def test_a_request_becomes_one_run_however_often_it_is_sent(stack, pool, topic, 
     assert any("start_time" in reason for reason in reasons)
     assert any("timeframe" in reason for reason in reasons)
     with pool.connection() as connection:
-        assert claim_run(connection, "worker").request == request("run-1")
-        assert claim_run(connection, "worker") is None
+        assert [run.request for run in claim_runs(connection, "worker", limit=1)] == [request("run-1")]
+        assert claim_runs(connection, "worker", limit=1) == []
 
 
 def test_champions_travel_from_a_finished_run_to_the_strategies_table(stack, pool, producer):
     with pool.connection() as connection:
         enqueue_run(connection, request("run-1"))
-        finish_run(connection, claim_run(connection, "worker"), [champion(0, score=1.0), champion(1, score=2.0)])
+        finish_run(
+            connection, claim_runs(connection, "worker", limit=1)[0], [champion(0, score=1.0), champion(1, score=2.0)]
+        )
         assert waiting_messages(connection) == 2
     assert publish_outbox(pool, producer) == 2
     assert publish_outbox(pool, producer) == 0

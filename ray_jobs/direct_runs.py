@@ -1,0 +1,141 @@
+"""Searches that a person has asked for now, as runs: what is killed can be gone on with, by anyone.
+
+A direct search holds its runs like a worker of the queue does. When its process is killed, the same command goes on
+from the checkpoints at once, and a worker of the queue does when the leases have ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import psycopg
+import structlog
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
+
+from alpharay.bus.messages import DiscoveryRequest
+from alpharay.discovery.checkpoint import Checkpoint, CheckpointError, checkpoint_from, joined
+from alpharay.discovery.search import DiscoveryReport, Generation
+from alpharay.store.checkpoints import load_checkpoints, save_checkpoints
+from alpharay.store.database import DatabasePool, in_transaction
+from alpharay.store.runs import (
+    LEASE_S,
+    RUNS,
+    ClaimedRun,
+    claim_run,
+    enqueue_run,
+    finish_run,
+    note_progress,
+    owner_of,
+    reopen_run,
+    withdraw_run,
+)
+from ray_jobs.discovery_messages import champion_messages, generation_progress, request_of, run_progress
+from ray_jobs.lease_keeper import LeaseKeeper
+from ray_jobs.lease_owner import is_gone, owner_name
+from ray_jobs.queued_discovery import CHECKPOINT_S, stored_checkpoint
+
+Outcome = Literal["stored", "known"]
+
+log = structlog.get_logger(__name__)
+
+
+class DirectRuns(AbstractContextManager["DirectRuns"]):
+    """The runs of one direct search; use it in a `with`, and call `store` with what was found.
+
+    A run that is done, or that another process is searching now, is left to it: the search here gives the same
+    champions, and they are not stored twice.
+    """
+
+    def __init__(self, pool: DatabasePool, requests: Sequence[DiscoveryRequest], *, lease_s: float = LEASE_S) -> None:
+        self._pool = pool
+        self._progress: dict[str, dict[str, object]] = {}
+        self._runs = {
+            run.request.strategy_name: run
+            for request in requests
+            if (run := in_transaction(pool, lambda connection, request=request: _claim(connection, request, lease_s)))  # type: ignore[misc]
+        }
+        leases = [run.lease for run in self._runs.values()]
+        self._keeper = LeaseKeeper(pool, RUNS, leases, lease_s, lambda held: note_progress(held, dict(self._progress)))
+        self._saved_at = time.monotonic()
+
+    def __enter__(self) -> DirectRuns:
+        self._keeper.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._keeper.__exit__(None, None, None)
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What an earlier process that was killed has left of these runs."""
+        with self._pool.connection() as connection:
+            stored = load_checkpoints(connection, [run.run_id for run in self._runs.values()])
+        found = []
+        for run_id, item in stored.items():
+            try:
+                found.append(checkpoint_from(item.content))
+            except CheckpointError as error:
+                log.warning("discovery.begins_anew", run_id=run_id, reason=str(error))
+        return joined(found) if found else None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Store how far the search is, but not more often than every `CHECKPOINT_S`.
+
+        While the database cannot be reached the search goes on without.
+        """
+        if time.monotonic() - self._saved_at < CHECKPOINT_S:
+            return
+        content = [
+            (run.lease, stored_checkpoint(checkpoint.only(name)))
+            for name, run in self._runs.items()
+            if self._keeper.held([run.lease])
+        ]
+        try:
+            with self._pool.connection() as connection:
+                save_checkpoints(connection, content)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("discovery.checkpoint_not_stored", runs=len(content), error=str(error))
+        self._saved_at = time.monotonic()
+
+    def note(self, generation: Generation) -> None:
+        """Take a generation as the progress of its run."""
+        run = self._runs.get(generation.strategy_name)
+        if run is not None:
+            self._progress[run.run_id] = generation_progress(generation)
+
+    def store(self, reports: Sequence[DiscoveryReport]) -> list[Outcome]:
+        """Store each search as a finished run with its champions in the outbox; tell which were known before."""
+        return [in_transaction(self._pool, self._storing(report)) for report in reports]
+
+    def _storing(self, report: DiscoveryReport) -> Callable[[Connection[TupleRow]], Outcome]:
+        request = request_of(report)
+        run = self._runs.get(report.strategy.name)
+
+        def store(connection: Connection[TupleRow]) -> Outcome:
+            done = run
+            if run is None or run.run_id != request.run_id:
+                # Cut short: it is a shorter search, with an id of its own.
+                if run is not None:
+                    withdraw_run(connection, run)
+                if not report.log or not enqueue_run(connection, request):
+                    return "known"
+                done = claim_run(connection, owner_name(), request.run_id)
+            assert done is not None, "a run that this transaction has queued can be claimed"
+            finish_run(connection, done, champion_messages(request, report), progress=run_progress(report))
+            return "stored"
+
+        return store
+
+
+def _claim(connection: Connection[TupleRow], request: DiscoveryRequest, lease_s: float) -> ClaimedRun | None:
+    if not enqueue_run(connection, request):
+        # Whoever asks for it by name again wants it, whatever became of it before.
+        reopen_run(connection, request.run_id)
+    owner = owner_of(connection, request.run_id)
+    gone = [owner] if owner is not None and is_gone(owner) else []
+    return claim_run(connection, owner_name(), request.run_id, lease_s=lease_s, gone=gone)
