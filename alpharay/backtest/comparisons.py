@@ -181,10 +181,11 @@ def _program_tables(
     operands = np.zeros((len(keys), 3), dtype=np.int64)
     slots, lags = np.zeros((2, len(keys), leaves), dtype=np.int64)
     numbers = np.zeros((len(keys), levels))
-    for place, (number, *values) in enumerate(keys):
-        item = programs[int(number)]
+    for place, key in enumerate(keys):
+        program, values = int(key[0]), key[1:]
+        item = programs[program]
         count = len(item.leaves)
-        operands[place] = (int(number), *item.result)
+        operands[place] = (program, *item.result)
         slots[place, :count] = values[:count]
         lags[place, :count] = values[count : 2 * count]
         numbers[place, : len(item.levels)] = values[2 * count :]
@@ -320,9 +321,13 @@ def _combine(operator: int, left: FloatArray, right: FloatArray, out: FloatArray
     elif operator == 2:
         for i in range(len(out)):
             out[i] = left[i] * right[i]
-    else:
+    elif operator == 3:
         for i in range(len(out)):
-            out[i] = left[i] / right[i] if right[i] != 0.0 else np.nan
+            out[i] = left[i] / (right[i] if right[i] != 0.0 else np.nan)
+    else:
+        when_zero = 0.5 * (operator - 4)
+        for i in range(len(out)):
+            out[i] = left[i] / right[i] if right[i] != 0.0 else when_zero + 0.0 * left[i]
 
 
 @njit(cache=True, nogil=True)

@@ -20,6 +20,15 @@ class Delayed(Series):
     bars: Scalar
 
 
+@dataclass(frozen=True, slots=True)
+class Share(Series):
+    """`part` over `whole`, and `when_zero` (0, 0.5 or 1) where the whole is zero."""
+
+    part: Series
+    whole: Series
+    when_zero: float
+
+
 def _ema_difference(line: Series, fast: Scalar, slow: Scalar) -> Series:
     return ta.ema(fast, of=line) - ta.ema(slow, of=line)
 
@@ -37,9 +46,47 @@ def _middle(high: Series, low: Series, length: Scalar) -> Series:
     return (ta.highest(length, of=high) + ta.lowest(length, of=low)) / 2.0
 
 
+def _stochastic_k(high: Series, low: Series, close: Series, length: Scalar) -> Series:
+    floor = ta.lowest(length, of=low)
+    return Share(close - floor, ta.highest(length, of=high) - floor, 0.5) * 100.0
+
+
+def _williams_r(high: Series, low: Series, close: Series, length: Scalar) -> Series:
+    ceiling = ta.highest(length, of=high)
+    return Share(ceiling - close, ceiling - ta.lowest(length, of=low), 0.5) * -100.0
+
+
+def _rate_of_change(close: Series, length: Scalar) -> Series:
+    earlier = Delayed(close, length)
+    return (close - earlier) / earlier * 100.0
+
+
+def _tema(close: Series, length: Scalar) -> Series:
+    once = ta.ema(length, of=close)
+    twice = ta.ema(length, of=once)
+    return once * 3.0 - twice * 3.0 + ta.ema(length, of=twice)
+
+
+def _trix(close: Series, length: Scalar) -> Series:
+    return _rate_of_change(ta.ema(length, of=ta.ema(length, of=ta.ema(length, of=close))), 1)
+
+
+def _know_sure_thing(close: Series, *lengths: Scalar) -> Series:
+    first, second, third, fourth = (
+        ta.sma(average, of=_rate_of_change(close, ago)) for ago, average in zip(lengths[:4], lengths[4:], strict=True)
+    )
+    return first + second * 2.0 + third * 3.0 + fourth * 4.0
+
+
+def _mass_index(high: Series, low: Series, smoothing: Scalar, length: Scalar) -> Series:
+    once = ta.ema(smoothing, of=high - low)
+    return ta.sma(length, of=Share(once, ta.ema(smoothing, of=once), 1.0)) * length
+
+
 COMPOSITIONS: dict[str, Callable[..., Series]] = {
     "macd": _ema_difference,
     "macd_signal": lambda close, fast, slow, signal: ta.ema(signal, of=_ema_difference(close, fast, slow)),
+    "ppo": lambda close, fast, slow: _ema_difference(close, fast, slow) / ta.ema(slow, of=close) * 100.0,
     "chaikin_oscillator": lambda high, low, close, volume, fast, slow: _ema_difference(
         _accumulation_distribution(high, low, close, volume), fast, slow
     ),
@@ -52,12 +99,29 @@ COMPOSITIONS: dict[str, Callable[..., Series]] = {
     ),
     "bull_power": lambda high, close, length: high - ta.ema(length, of=close),
     "bear_power": lambda low, close, length: low - ta.ema(length, of=close),
+    "natr": lambda high, low, close, length: ta.atr(length, of=(high, low, close)) / close * 100.0,
+    "roc": _rate_of_change,
+    "momentum": lambda close, length: close - Delayed(close, length),
+    "trix": _trix,
+    "dema": lambda close, length: ta.ema(length, of=close) * 2.0 - ta.ema(length, of=ta.ema(length, of=close)),
+    "tema": _tema,
+    "kst": _know_sure_thing,
+    "mass_index": _mass_index,
+    "force_index": lambda close, volume, length: ta.ema(length, of=(close - Delayed(close, 1)) * volume),
+    "stochastic_k": _stochastic_k,
+    "stochastic_d": lambda high, low, close, length, smoothing: ta.sma(
+        smoothing, of=_stochastic_k(high, low, close, length)
+    ),
+    "williams_r": _williams_r,
     "ichimoku_tenkan": _middle,
     "ichimoku_kijun": _middle,
     "ichimoku_span_a": lambda high, low, tenkan, kijun, displacement: Delayed(
         (_middle(high, low, tenkan) + _middle(high, low, kijun)) / 2.0, displacement
     ),
     "ichimoku_span_b": lambda high, low, length, displacement: Delayed(_middle(high, low, length), displacement),
+    "pivot_point": lambda high, low, close, length: Delayed(
+        (ta.highest(length, of=high) + ta.lowest(length, of=low) + close) / 3.0, 1
+    ),
 }
 """Indicator -> its definition; takes the inputs and the parameters of the indicator of that name."""
 
@@ -71,6 +135,8 @@ def expand(node: Series) -> Series:
             return Applied(name, parts, parameters) if compose is None else expand(compose(*parts, *parameters))
         case Arithmetic(operator=operator, left=left, right=right):
             return Arithmetic(operator, expand(left), expand(right))
+        case Share(part=left, whole=right, when_zero=when_zero):
+            return Share(expand(left), expand(right), when_zero)
         case Previous(of=of, bars=bars):
             return Previous(expand(of), bars)
         case Delayed(of=of, bars=lag):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from alpharay.backtest.compositions import Delayed
+from alpharay.backtest.compositions import Delayed, Share
 from alpharay.strategies.expression import Arithmetic, Level, Previous, Scalar, Series
 
 REGISTER, LEAF, LEVEL = range(3)
@@ -18,6 +18,9 @@ REGISTER, LEAF, LEVEL = range(3)
 Item = TypeVar("Item")
 
 OPERATORS = ("+", "-", "*", "/")
+
+WHEN_ZERO = (0.0, 0.5, 1.0)
+"""What a share of nothing may count as; as an operator it comes after `OPERATORS`, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def _has_column(node: Series) -> bool:
     match node:
         case Level():
             return False
-        case Arithmetic(left=left, right=right):
+        case Arithmetic(left=left, right=right) | Share(part=left, whole=right):
             return _has_column(left) or _has_column(right)
         case Previous(of=of) | Delayed(of=of):
             return _has_column(of)

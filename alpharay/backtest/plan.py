@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from alpharay.backtest.columns import ColumnSlab, Key
-from alpharay.backtest.compositions import Delayed, expand
+from alpharay.backtest.compositions import Delayed, Share, expand
 from alpharay.backtest.market import Market
 from alpharay.backtest.operands import Leaf, Operand, compile_operand
 from alpharay.backtest.rules import RuleProgram
-from alpharay.indicators.registry import INDICATORS
+from alpharay.indicators.registry import INDICATORS, Indicator
+from alpharay.indicators.windows import ratio
 from alpharay.market.candles import FloatArray
 from alpharay.market.time_parts import time_part
 from alpharay.strategies.evaluation import apply_indicator, combine, shift
@@ -45,6 +46,10 @@ SCRATCH_BYTES = 16 * 1024 * 1024
 
 SMALL_POPULATION = 16
 """Up to so many genomes there is nothing to gain from going through them a few at a time."""
+
+
+SETS_A_GROUP = 4
+"""Fewer parameter sets than that for each input, and every set gets an input of its own."""
 
 
 @dataclass(slots=True)
@@ -108,6 +113,8 @@ def _distinct_columns(strategy: Strategy, leaves: list[Series], genomes: FloatAr
                 label = ("indicator", indicator)
             case Arithmetic(operator=operator, left=first, right=second):
                 label, parts = ("arithmetic", operator), (first, second)
+            case Share(part=first, whole=second, when_zero=when_zero):
+                label, parts = ("share", when_zero), (first, second)
             case Previous(of=of, bars=lag) | Delayed(of=of, bars=lag):
                 label, parts, scalars = ("previous",), (of,), (lag,)
             case _:
@@ -184,11 +191,12 @@ class Slots:
                 continue
             found = [slab.find(key) for key in item.keys]
             keep.update(slot for slot in found if slot is not None)
-            missing = [index for index, slot in enumerate(found) if slot is None]
+            # Sets of one input side by side, so that their columns lie in a row.
+            missing = sorted((index for index, slot in enumerate(found) if slot is None), key=item.inputs.__getitem__)
             slots = slab.reserve([item.keys[index] for index in missing], keep)
             for index, slot in zip(missing, slots, strict=True):
                 found[index] = slot
-            self._slot_of[node][:] = found
+            self._slot_of[node] = np.array(found, dtype=np.int64)
             self._compute(item, missing, np.array(slots, dtype=np.int64))
 
     def fill_own(self, genomes: slice, first: int) -> None:
@@ -196,10 +204,10 @@ class Slots:
         for node, item in self._plan.columns.items():
             if node in self._plan.shared:
                 continue
-            wanted = np.unique(item.place[genomes])
+            wanted = sorted(set(item.place[genomes].tolist()), key=item.inputs.__getitem__)
             slots = np.arange(first, first + len(wanted))
             self._slot_of[node][wanted] = slots
-            self._compute(item, wanted.tolist(), slots)
+            self._compute(item, wanted, slots)
             first += len(wanted)
 
     def _compute(self, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
@@ -230,27 +238,66 @@ class Slots:
                 case Arithmetic(operator=operator, left=left, right=right):
                     left_index, right_index = item.inputs[index]
                     out[:] = combine(operator, stored(left, left_index), stored(right, right_index))
+                case Share(part=left, whole=right, when_zero=when_zero):
+                    left_index, right_index = item.inputs[index]
+                    out[:] = ratio(stored(left, left_index), stored(right, right_index), when_zero)
                 case Previous(of=of) | Delayed(of=of):
                     out[:] = shift(stored(of, item.inputs[index][0]), int(item.values[index][0]))
 
     def _apply(self, node: Applied, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
-        """Write the wanted columns of an indicator, those of one input together where that is quicker."""
+        """Write the wanted columns of an indicator: those of one input together, or each with its own."""
         bars, values = self._market.columns.bars, self._market.columns.values
         known = INDICATORS[node.indicator]
+        if known.batch is None:
+            for index, slot in zip(wanted, slots.tolist(), strict=True):
+                parts = zip(node.inputs, item.inputs[index], strict=True)
+                inputs = tuple(values[self._slot_of[part][place], :bars] for part, place in parts)
+                values[slot, :bars] = apply_indicator(node.indicator, inputs, item.values[index])
+            return
+        parameters = np.array([item.values[index] for index in wanted])
         groups: dict[tuple[int, ...], list[int]] = {}
-        for place, index in enumerate(wanted):
-            groups.setdefault(item.inputs[index], []).append(place)
-        for chosen, places in groups.items():
-            inputs = tuple(
-                values[self._slot_of[part][index], :bars] for part, index in zip(node.inputs, chosen, strict=True)
-            )
-            if known.batch is not None and len(places) > 1:
-                matrix = known.batch(*inputs, np.array([item.values[wanted[place]] for place in places]))
-                for place, row in zip(places, matrix, strict=True):
-                    values[slots[place], :bars] = row
-            else:
-                for place in places:
-                    values[slots[place], :bars] = apply_indicator(node.indicator, inputs, item.values[wanted[place]])
+        for order, index in enumerate(wanted):
+            groups.setdefault(item.inputs[index], []).append(order)
+        if known.takes_rows and len(wanted) < SETS_A_GROUP * len(groups):
+            places = [item.inputs[index] for index in wanted]
+            tables = [
+                _table(values, self._slot_of[part][[place[number] for place in places]], bars)
+                for number, part in enumerate(node.inputs)
+            ]
+            _write(values, slots, bars, known, tables, parameters)
+            return
+        for chosen, orders in groups.items():
+            columns = [
+                values[self._slot_of[part][place], :bars] for part, place in zip(node.inputs, chosen, strict=True)
+            ]
+            _write(values, slots[orders], bars, known, columns, parameters[orders])
+
+
+def _in_a_row(slots: IndexArray) -> bool:
+    return bool(np.all(np.diff(slots) == 1))
+
+
+def _table(values: FloatArray, slots: IndexArray, bars: int) -> FloatArray:
+    """Return the columns in `slots`: the memory itself where they lie in a row, else a copy."""
+    if _in_a_row(slots):
+        return values[slots[0] : slots[0] + len(slots), :bars]
+    return values[slots, :bars]
+
+
+def _write(
+    values: FloatArray,
+    slots: IndexArray,
+    bars: int,
+    known: Indicator,
+    inputs: list[FloatArray],
+    parameters: FloatArray,
+) -> None:
+    """Compute a batch of an indicator into `slots`, in place where these lie in a row."""
+    assert known.batch is not None
+    if _in_a_row(slots):
+        known.batch(*inputs, parameters, out=values[slots[0] : slots[0] + len(slots), :bars])
+    else:
+        values[slots, :bars] = known.batch(*inputs, parameters)
 
 
 def lag_column(leaf: Leaf, strategy: Strategy, genomes: FloatArray) -> FloatArray:

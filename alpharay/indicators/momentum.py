@@ -8,9 +8,12 @@ from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator, whole
 from alpharay.indicators.smoothing import (
     exponential_average,
-    exponential_averages_of_rows,
+    exponential_averages,
     exponential_differences,
     mean_of_last,
+    transpose,
+    write_exponential_averages,
+    write_exponential_differences,
 )
 from alpharay.indicators.windows import change, lagged, ratio, window_mean
 from alpharay.market.candles import FloatArray, IntArray
@@ -20,14 +23,16 @@ TILE = 256
 
 def rsi_matrix(close: FloatArray, lengths: IntArray) -> FloatArray:
     """Return `rsi` for each length, the same bits: shape (lengths, bars)."""
-    return _relative_strength(close, whole(lengths))
+    out = np.empty((len(lengths), len(close)))
+    _relative_strength(close, whole(lengths), out)
+    return out
 
 
 @indicator(
     inputs=("close",),
     warm_up=lambda length: length,
     memory="recursive",
-    batch=lambda close, parameters: rsi_matrix(close, parameters[:, 0]),
+    batch=lambda close, parameters, out: _relative_strength(close, whole(parameters[:, 0]), out),
 )
 def rsi(close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's relative strength index, 0 to 100 (Wilder 1978).
@@ -38,11 +43,10 @@ def rsi(close: FloatArray, length: int) -> FloatArray:
 
 
 @kernel
-def _relative_strength(close: FloatArray, lengths: IntArray) -> FloatArray:
+def _relative_strength(close: FloatArray, lengths: IntArray, out: FloatArray) -> None:
     # Two chains a length, all lengths side by side: see `smoothing`.
     bars = close.shape[0]
     lanes = lengths.shape[0]
-    out = np.empty((lanes, bars))
     gains = np.full(bars, np.nan)
     losses = np.full(bars, np.nan)
     for t in range(1, bars):
@@ -53,8 +57,7 @@ def _relative_strength(close: FloatArray, lengths: IntArray) -> FloatArray:
     longest = np.max(lengths) if lanes else 0
     up = np.full(lanes, np.nan)
     down = np.full(lanes, np.nan)
-    up_rows = np.empty((TILE, lanes))
-    down_rows = np.empty((TILE, lanes))
+    rows = np.empty((TILE, lanes))
     valid = 0
     for start in range(0, bars, TILE):
         size = min(TILE, bars - start)
@@ -70,13 +73,11 @@ def _relative_strength(close: FloatArray, lengths: IntArray) -> FloatArray:
                     if lengths[lane] == valid:
                         up[lane] = mean_of_last(gains, start + i, valid)
                         down[lane] = mean_of_last(losses, start + i, valid)
-            up_rows[i] = up
-            down_rows[i] = down
-        for lane in range(lanes):
-            for i in range(size):
-                both = up_rows[i, lane] + down_rows[i, lane]
-                out[lane, start + i] = 100.0 * up_rows[i, lane] / both if both != 0.0 else 50.0
-    return out
+            row = rows[i]
+            for lane in range(lanes):
+                both = up[lane] + down[lane]
+                row[lane] = 100.0 * up[lane] / both if both != 0.0 else 50.0
+        transpose(rows, size, out[:, start:])
 
 
 @indicator(inputs=("close",), warm_up=lambda length: length)
@@ -110,7 +111,9 @@ def macd_matrix(close: FloatArray, fast: IntArray, slow: IntArray) -> FloatArray
     inputs=("close",),
     warm_up=lambda fast, slow: max(fast, slow) - 1,
     memory="recursive",
-    batch=lambda close, parameters: macd_matrix(close, *parameters.T),
+    batch=lambda close, parameters, out: write_exponential_differences(
+        close, whole(parameters[:, 0]), whole(parameters[:, 1]), out
+    ),
 )
 def macd(close: FloatArray, fast: int, slow: int) -> FloatArray:
     """Return the MACD line: fast less slow exponential average (Appel; usual 12, 26).
@@ -122,14 +125,16 @@ def macd(close: FloatArray, fast: int, slow: int) -> FloatArray:
 
 def macd_signal_matrix(close: FloatArray, fast: IntArray, slow: IntArray, signal: IntArray) -> FloatArray:
     """Return `macd_signal` for each triple, the same bits: shape (triples, bars)."""
-    return exponential_averages_of_rows(macd_matrix(close, fast, slow), whole(signal))
+    return exponential_averages(macd_matrix(close, fast, slow), whole(signal))
 
 
 @indicator(
     inputs=("close",),
     warm_up=lambda fast, slow, signal: max(fast, slow) + signal - 2,
     memory="recursive",
-    batch=lambda close, parameters: macd_signal_matrix(close, *parameters.T),
+    batch=lambda close, parameters, out: write_exponential_averages(
+        macd_matrix(close, parameters[:, 0], parameters[:, 1]), whole(parameters[:, 2]), out
+    ),
 )
 def macd_signal(close: FloatArray, fast: int, slow: int, signal: int) -> FloatArray:
     """Return the exponential average of the MACD line over `signal` bars (usual 12, 26, 9)."""

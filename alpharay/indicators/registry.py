@@ -37,8 +37,11 @@ class Indicator:
     memory: Memory
     """`window`: the same bits from any earlier start. `recursive`: depends on its first bar by definition."""
     batch: Callable[..., FloatArray] | None = None
-    """Many parameter sets in one pass, where that is quicker: `batch(*inputs, parameters)` takes floats of
-    shape (sets, parameters) and returns shape (sets, bars), each row the same bits as `function` gives."""
+    """Many parameter sets in one pass, where that is quicker: `batch(*inputs, parameters, out=None)` takes floats
+    of shape (sets, parameters) and writes and returns shape (sets, bars), each row the same bits as `function`
+    gives."""
+    takes_rows: bool = False
+    """Whether the inputs of `batch` may have a row for each set, too: shape (sets, bars)."""
 
     def __call__(self, *arguments: FloatArray | float) -> FloatArray:
         """Compute the indicator."""
@@ -53,12 +56,14 @@ def indicator(
     inputs: tuple[str, ...],
     warm_up: Callable[..., int],
     memory: Memory = "window",
-    batch: Callable[..., FloatArray] | None = None,
+    batch: Callable[..., None] | None = None,
+    takes_rows: bool = False,
 ) -> Callable[[Callable[Arguments, FloatArray]], Callable[Arguments, FloatArray]]:
     """Register a function as an indicator under its own name; first come its inputs, then its parameters.
 
     A parameter annotated `int` takes whole numbers from 1 up, also as floats. The function receives
     contiguous float arrays of equal length and checked parameters; what does not fit raises ValueError.
+    `batch(*inputs, parameters, out)` writes the rows of many parameter sets to `out`: see `Indicator.batch`.
     """
     unknown = [name for name in inputs if name not in VALUE_COLUMNS]
     if unknown:
@@ -80,16 +85,20 @@ def indicator(
             numbers = [_number(name, key, bound[key], whole=key in integers) for key in parameters]
             return function(*columns, *numbers)  # type: ignore[arg-type, call-arg]
 
-        def checked_batch(*arguments: npt.ArrayLike) -> FloatArray:
+        def checked_batch(*arguments: npt.ArrayLike, out: FloatArray | None = None) -> FloatArray:
             assert batch is not None
-            columns = _columns(name, dict(zip(inputs, arguments[:-1], strict=True)))
+            columns = _columns(name, dict(zip(inputs, arguments[:-1], strict=True)), rows=takes_rows)
             sets = np.asarray(arguments[-1], dtype=np.float64)
             if sets.ndim != 2 or sets.shape[1] != len(parameters):
                 raise ValueError(f"{name}: parameters must have the shape (sets, {len(parameters)}), was {sets.shape}")
             for column, key in enumerate(parameters):
                 for value in np.unique(sets[:, column]):
                     _number(name, key, value, whole=key in integers)
-            return batch(*columns, sets)
+            if out is None:
+                out = np.empty((len(sets), columns[0].shape[-1]))
+            if len(sets):
+                batch(*columns, sets, out)
+            return out
 
         INDICATORS[name] = Indicator(
             name,
@@ -100,6 +109,7 @@ def indicator(
             warm_up,
             memory,
             None if batch is None else checked_batch,
+            takes_rows,
         )
         return checked
 
@@ -111,9 +121,11 @@ def whole(numbers: npt.ArrayLike) -> IntArray:
     return np.asarray(numbers, dtype=np.int64)
 
 
-def _columns(name: str, columns: dict[str, npt.ArrayLike]) -> list[FloatArray]:
-    arrays = [np.ascontiguousarray(values, dtype=np.float64) for values in columns.values()]
-    if any(array.shape != (len(arrays[0]),) for array in arrays):
+def _columns(name: str, columns: dict[str, npt.ArrayLike], *, rows: bool = False) -> list[FloatArray]:
+    arrays = [np.asarray(values, dtype=np.float64) for values in columns.values()]
+    # Rows of a wider table are taken as they are: only what lies in a row has to be contiguous.
+    arrays = [a if a.ndim == 2 and a.strides[1] == 8 else np.ascontiguousarray(a) for a in arrays]
+    if any(array.shape != arrays[0].shape or array.ndim > 1 + rows for array in arrays):
         shapes = ", ".join(f"{key} {array.shape}" for key, array in zip(columns, arrays, strict=True))
         raise ValueError(f"{name}: inputs must be one-dimensional and of equal length, was {shapes}")
     return arrays

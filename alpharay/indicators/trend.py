@@ -6,7 +6,7 @@ import numpy as np
 
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator, whole
-from alpharay.indicators.smoothing import wilder_average, wilder_averages
+from alpharay.indicators.smoothing import wilder_averages, write_wilder_averages
 from alpharay.indicators.volatility import true_range
 from alpharay.indicators.windows import ratio, window_highest
 from alpharay.market.candles import FloatArray, IntArray
@@ -16,8 +16,8 @@ from alpharay.market.candles import FloatArray, IntArray
     inputs=("high", "low", "close"),
     warm_up=lambda length: length,
     memory="recursive",
-    batch=lambda high, low, close, parameters: _share_of_range(
-        _directional_movement(high, low), true_range(high, low, close), whole(parameters[:, 0])
+    batch=lambda high, low, close, parameters, out: _write_share_of_range(
+        _directional_movement(high, low), true_range(high, low, close), whole(parameters[:, 0]), out
     ),
 )
 def plus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
@@ -32,8 +32,8 @@ def plus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -
     inputs=("high", "low", "close"),
     warm_up=lambda length: length,
     memory="recursive",
-    batch=lambda high, low, close, parameters: _share_of_range(
-        _directional_movement(-low, -high), true_range(high, low, close), whole(parameters[:, 0])
+    batch=lambda high, low, close, parameters, out: _write_share_of_range(
+        _directional_movement(-low, -high), true_range(high, low, close), whole(parameters[:, 0]), out
     ),
 )
 def minus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
@@ -41,19 +41,34 @@ def minus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) 
     return _share_of_range(_directional_movement(-low, -high), true_range(high, low, close), whole([length]))[0]
 
 
+def _write_share_of_range(movement: FloatArray, ranges: FloatArray, lengths: IntArray, out: FloatArray) -> None:
+    out[:] = _share_of_range(movement, ranges, lengths)
+
+
 def _share_of_range(movement: FloatArray, ranges: FloatArray, lengths: IntArray) -> FloatArray:
     return 100.0 * ratio(wilder_averages(movement, lengths), wilder_averages(ranges, lengths), 0.0)
 
 
-@indicator(inputs=("high", "low"), warm_up=lambda length: 2 * length - 1, memory="recursive")
+@indicator(
+    inputs=("high", "low"),
+    warm_up=lambda length: 2 * length - 1,
+    memory="recursive",
+    batch=lambda high, low, parameters, out: _write_directional_indices(high, low, whole(parameters[:, 0]), out),
+)
 def adx(high: FloatArray, low: FloatArray, length: int) -> FloatArray:
     """Return Wilder's average directional index, 0 to 100; no movement at all counts as 0 (Wilder 1978).
 
     The closes are not needed: both directional indicators divide by the same average true range.
     """
-    upward = wilder_average(_directional_movement(high, low), length)
-    downward = wilder_average(_directional_movement(-low, -high), length)
-    return wilder_average(100.0 * ratio(np.abs(upward - downward), upward + downward, 0.0), length)
+    out = np.empty((1, len(high)))
+    _write_directional_indices(high, low, whole([length]), out)
+    return out[0]
+
+
+def _write_directional_indices(high: FloatArray, low: FloatArray, lengths: IntArray, out: FloatArray) -> None:
+    upward = wilder_averages(_directional_movement(high, low), lengths)
+    downward = wilder_averages(_directional_movement(-low, -high), lengths)
+    write_wilder_averages(100.0 * ratio(np.abs(upward - downward), upward + downward, 0.0), lengths, out)
 
 
 @kernel

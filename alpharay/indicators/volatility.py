@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.registry import indicator, whole
-from alpharay.indicators.smoothing import exponential_average, wilder_average, wilder_averages
+from alpharay.indicators.smoothing import exponential_average, wilder_average, write_wilder_averages
 from alpharay.indicators.windows import lagged, ratio, window_deviation, window_mean
 from alpharay.market.candles import FloatArray
 
@@ -39,7 +39,9 @@ def true_range(high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArr
     inputs=("high", "low", "close"),
     warm_up=lambda length: length,
     memory="recursive",
-    batch=lambda high, low, close, parameters: wilder_averages(true_range(high, low, close), whole(parameters[:, 0])),
+    batch=lambda high, low, close, parameters, out: write_wilder_averages(
+        true_range(high, low, close), whole(parameters[:, 0]), out
+    ),
 )
 def atr(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's average of the true range, begun with the mean of its first `length` (Wilder 1978)."""

@@ -16,9 +16,16 @@ from alpharay.market.candles import FloatArray, IntArray
 TILE = 1024
 
 
-@kernel
 def window_means(values: FloatArray, lengths: IntArray) -> FloatArray:
-    """Return the mean of the last `length` values for each length: shape (lengths, values).
+    """Return the mean of the last `length` values for each length: shape (lengths, values)."""
+    out = np.empty((len(lengths), len(values)))
+    write_window_means(values, lengths, out)
+    return out
+
+
+@kernel
+def write_window_means(values: FloatArray, lengths: IntArray, out: FloatArray) -> None:
+    """Write the mean of the last `length` values for each length to (lengths, values) `out`.
 
     Means over 1, 2, 4, 8 … bars come from each other; a window is the weighted mean of the pieces that the
     binary digits of its length name, the shortest at the newest bar: about log2(length) operations a bar.
@@ -31,7 +38,6 @@ def window_means(values: FloatArray, lengths: IntArray) -> FloatArray:
     while (1 << levels) <= longest:
         levels += 1
     pyramid = np.empty((levels, TILE + longest - 1))
-    out = np.empty((lengths.shape[0], bars))
     for start in range(0, bars, TILE):
         stop = min(start + TILE, bars)
         first = max(start - longest + 1, 0)
@@ -46,7 +52,6 @@ def window_means(values: FloatArray, lengths: IntArray) -> FloatArray:
                 both[i] = (newer[i] + older[i]) * 0.5
         for row in range(lengths.shape[0]):
             _combine_pieces(pyramid, lengths[row], first, start, out[row, start:stop])
-    return out
 
 
 @kernel
