@@ -1,0 +1,192 @@
+"""Searches that are cut off or give way go on from their checkpoints, and end with the same champions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from candle_stream import wait_until
+from discovery_stack import (  # noqa: F401 - fixtures are found by their names
+    candles,
+    current,
+    expected_champions,
+    job,
+    pool,
+    publish_and_queue,
+    requests_of,
+    statuses,
+    stored_scores,
+    symbol,
+)
+
+from alpharay.bus.messages import DiscoveryRequest
+from alpharay.discovery.evaluation import SerialExecutor
+from alpharay.discovery.search import Generation, SearchSettings
+from alpharay.market.candles import Candles
+from alpharay.settings import Settings
+from alpharay.store.database import DatabasePool
+from alpharay.store.runs import enqueue_run, run_state
+from ray_jobs.consume import consume_once
+from ray_jobs.queued_discovery import SearchQueue, work_queue
+
+LONG = SearchSettings(population=4000, generations=60, top_n=3, seed=7)
+SHORT = SearchSettings(population=20, generations=6, top_n=3, seed=7)
+
+
+def queue(pool: DatabasePool, requests: list[DiscoveryRequest]) -> None:
+    with pool.connection() as connection:
+        for request in requests:
+            assert enqueue_run(connection, request)
+
+
+def checkpoint_generation(pool: DatabasePool, run_id: str) -> int:
+    with pool.connection() as connection:
+        row = connection.execute("SELECT generation FROM discovery_checkpoints WHERE run_id = %s", (run_id,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def end_leases(pool: DatabasePool) -> None:
+    """Let the time of all leases pass."""
+    with pool.connection() as connection:
+        connection.execute("UPDATE discovery_runs SET lease_until = now() - interval '1 s' WHERE status = 'RUNNING'")
+
+
+@pytest.mark.slow
+def test_a_run_whose_driver_was_killed_goes_on_from_its_checkpoint_with_the_same_champions(
+    pool: DatabasePool, current: Settings, candles: Candles
+) -> None:
+    (request,) = requests_of(pool, candles.symbol, ("ICHIMOKU_CLOUD",), LONG)
+    queue(pool, [request])
+    with job(current, "--from-queue", "--workers", "0") as worker:
+        wait_until(lambda: checkpoint_generation(pool, request.run_id) > 0, "a checkpoint is stored")
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(timeout=30)
+    reached = checkpoint_generation(pool, request.run_id)
+    assert statuses(pool, [request]) == {request.run_id: ("RUNNING", 1)}, "it was killed before its end"
+    end_leases(pool)
+    seen: list[Generation] = []
+    assert work_queue(pool, SerialExecutor(), "other", on_run=lambda *_: None, on_generation=seen.append) == 1
+    assert seen[0].generation == reached + 1, "it did not begin anew"
+    assert statuses(pool, [request]) == {request.run_id: ("DONE", 2)}
+    assert checkpoint_generation(pool, request.run_id) == 0
+    consume_once(current)
+    assert stored_scores(pool, candles.symbol) == expected_champions(candles, [request])
+
+
+@pytest.mark.slow
+def test_a_direct_search_that_was_killed_is_gone_on_with_by_the_same_command(
+    pool: DatabasePool, current: Settings, candles: Candles, tmp_path: Path
+) -> None:
+    arguments = (
+        "--symbol", candles.symbol, "--strategies", "ICHIMOKU_CLOUD", "--population", str(LONG.population),
+        "--generations", str(LONG.generations), "--top", str(LONG.top_n), "--seed", str(LONG.seed), "--workers", "0",
+        "--out", str(tmp_path),
+    )  # fmt: skip
+
+    def run_ids() -> list[str]:
+        with pool.connection() as connection:
+            return [row[0] for row in connection.execute("SELECT run_id FROM discovery_runs")]
+
+    with job(current, *arguments) as process:
+        wait_until(lambda: any(checkpoint_generation(pool, run_id) for run_id in run_ids()), "a checkpoint is stored")
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+    (run_id,) = run_ids()
+    with pool.connection() as connection:
+        state = run_state(connection, run_id)
+    assert state is not None
+    assert state.status == "RUNNING"
+    # At once, though the lease has not ended: its owner is known to be dead.
+    with job(current, *arguments, out=subprocess.PIPE) as process:
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "going on with 1 searches that were cut off" in output
+    assert "1 runs stored" in output
+    assert run_ids() == [run_id]
+    consume_once(current)
+    assert stored_scores(pool, candles.symbol) == expected_champions(candles, [state.request])
+
+
+def test_runs_that_give_way_after_each_generation_end_with_the_same_champions(
+    pool: DatabasePool, current: Settings, candles: Candles
+) -> None:
+    requests = requests_of(pool, candles.symbol, ("MACD_CROSSOVER", "SMA_RSI"), SHORT)
+    late = [
+        msgspec.structs.replace(request, run_id=f"late-{request.run_id}", end_time=request.end_time - 86_400_000)
+        for request in requests
+    ]
+    queue(pool, requests + late)
+    ends: list[str] = []
+    ended = work_queue(
+        pool,
+        SerialExecutor(),
+        "worker",
+        on_run=lambda run, _: ends.append(run.run_id),
+        slice_s=0.0,
+        checkpoint_s=0.0,
+    )
+    assert ended == 4
+    with pool.connection() as connection:
+        states = [run_state(connection, request.run_id) for request in requests + late]
+    # Each of the two data sets gives way to the other until one of them is done.
+    assert sum(state.slices for state in states if state) >= 2 * (SHORT.generations - 2)
+    assert {(state.status, state.attempts) for state in states if state} == {("DONE", 1)}
+    consume_once(current)
+    assert stored_scores(pool, candles.symbol).items() >= expected_champions(candles, requests).items()
+
+
+def test_a_checkpoint_of_candles_that_were_corrected_since_is_not_gone_on_from(
+    pool: DatabasePool, current: Settings, candles: Candles
+) -> None:
+    (request,) = requests_of(pool, candles.symbol, ("SMA_RSI",), SHORT)
+    queue(pool, [request])
+
+    def cut_off(generation: Generation) -> None:
+        if generation.generation == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work_queue(pool, SerialExecutor(), "worker", on_run=lambda *_: None, on_generation=cut_off, checkpoint_s=0.0)
+    assert statuses(pool, [request]) == {request.run_id: ("QUEUED", 0)}, "it is back in the queue"
+    assert checkpoint_generation(pool, request.run_id) == 3
+    with pool.connection() as connection:
+        connection.execute("UPDATE candles SET close = close * 1.0001, high = high * 1.0001 WHERE volume >= 0")
+    seen: list[Generation] = []
+    work_queue(pool, SerialExecutor(), "worker", on_run=lambda *_: None, on_generation=seen.append)
+    assert seen[0].generation == 1
+    assert statuses(pool, [request])[request.run_id][0] == "DONE"
+
+
+@pytest.mark.slow
+def test_a_killed_queue_worker_of_ray_is_restarted_and_its_runs_go_on_with_the_same_champions(
+    ray_cluster: str, pool: DatabasePool, current: Settings, candles: Candles
+) -> None:
+    from ray_jobs.queue_worker import work_with_ray
+
+    requests = requests_of(pool, candles.symbol, ("ICHIMOKU_CLOUD",), LONG)
+    requests += requests_of(pool, candles.symbol, ("MACD_CROSSOVER", "SMA_RSI"), SHORT)
+    queue(pool, requests)
+    long_run = requests[0].run_id
+    told: list[str] = []
+
+    def kill_the_owner() -> None:
+        wait_until(lambda: checkpoint_generation(pool, long_run) > 0, "a checkpoint is stored", 60)
+        with pool.connection() as connection:
+            row = connection.execute("SELECT lease_owner FROM discovery_runs WHERE run_id = %s", (long_run,)).fetchone()
+        assert row is not None
+        os.kill(int(row[0].rpartition(":")[2]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_owner)
+    killer.start()
+    work_with_ray(SearchQueue(), current, workers=1, forever=False, tell=told.append)
+    killer.join(timeout=60)
+    found = statuses(pool, requests)
+    assert found[long_run] == ("DONE", 2)
+    assert {status for status, _ in found.values()} == {"DONE"}
+    consume_once(current)
+    assert stored_scores(pool, candles.symbol) == expected_champions(candles, requests)
