@@ -46,6 +46,9 @@ class PoolLimits:
         return 1.0 / self.max_positions if self.fraction is None else self.fraction
 
 
+ONE_POSITION = PoolLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """Markets of one time frame ready for pooled backtests, in the order of their priority. Not for several threads."""
@@ -74,7 +77,7 @@ def backtest_pooled(
     pool: Pool,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
-    limits: PoolLimits = PoolLimits(),
+    limits: PoolLimits = ONE_POSITION,
     frictions: Frictions | Sequence[Frictions] | None = None,
 ) -> PopulationResult:
     """Backtest every row of `genomes`, each on all markets of `pool` with one account; metrics are the account's.

@@ -8,8 +8,10 @@ from numba import njit
 from alpharay.backtest.batches import compared_chunks
 from alpharay.backtest.bits import WordArray
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.market import Market
 from alpharay.backtest.metrics import metrics_table
+from alpharay.backtest.pooled import ONE_POSITION, backtest_pooled, checked_genomes, pool_of
 from alpharay.backtest.population_result import PopulationResult
 from alpharay.backtest.rules import CodeArray, compile_rules, run_rule, settle_conflicts
 from alpharay.backtest.stops import NO_STOPS, Stops
@@ -29,17 +31,21 @@ from alpharay.strategies.strategy import Strategy
 
 
 def backtest_population(
-    strategy: Strategy, genomes: FloatArray, market: Market, costs: Costs = Costs(), stops: Stops = NO_STOPS
+    strategy: Strategy,
+    genomes: FloatArray,
+    market: Market,
+    costs: Costs = Costs(),
+    stops: Stops = NO_STOPS,
+    frictions: Frictions | None = None,
 ) -> PopulationResult:
     """Backtest every row of `genomes` (parameter values in declaration order) and return all their metrics.
 
-    The same genome gives the same bits in any batch. Raises ValueError when the shape does not fit the strategy.
+    The same genome gives the same bits in any batch. With `frictions` the account is one of money, in
+    `alpharay.backtest.shared_account`: slower. Raises ValueError when the shape does not fit the strategy.
     """
-    genomes = np.ascontiguousarray(genomes, dtype=np.float64)
-    if genomes.ndim != 2 or genomes.shape[1] != len(strategy.parameters):
-        raise ValueError(f"genomes must be (rows, {len(strategy.parameters)}) for {strategy.name}, was {genomes.shape}")
-    if not np.isfinite(genomes).all():
-        raise ValueError(f"genomes of {strategy.name} must be finite numbers")
+    if frictions is not None:
+        return backtest_pooled(strategy, genomes, pool_of([market]), costs, stops, ONE_POSITION, frictions)
+    genomes = checked_genomes(strategy, genomes)
     outcome = np.empty((len(genomes), len(OUTCOME_FIELDS)))
     daily_equity = np.empty((len(genomes), len(market.tables.day_ends)))
     program = compile_rules(strategy)

@@ -384,7 +384,7 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
     opens, highs, lows, closes, volumes = prices.open, prices.high, prices.low, prices.close, prices.volume
     first_bar, step_of, bar_at, step_time = prices.first_bar, prices.step_of, prices.bar_at, prices.step_time
     day_ends, bar_ms = prices.day_ends, prices.bar_ms
-    impact, funding_long, funding_short = terms.impact, terms.funding_long, terms.funding_short
+    participation, funding_long, funding_short = terms.participation, terms.funding_long, terms.funding_short
     stop_loss, take_profit, trailing_stop = stops.stop_loss, stops.take_profit, stops.trailing_stop
     trail_distance, follows_range = stops.trail_distance, len(stops.trail_distance) > 0
     both_sides = len(decisions) > 2
@@ -414,7 +414,7 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
         leaves = False
         for market in range(markets):
             bar = bar_at[market, step]
-            fills[market] = bar >= 0 and step_of[bar] == step and (impact[market] == 0.0 or volumes[bar] > 0.0)
+            fills[market] = bar >= 0 and step_of[bar] == step and (participation[market] == 0.0 or volumes[bar] > 0.0)
             if book[market, LEAVING] != 0.0 and fills[market]:
                 _close_position(
                     market, step, opens[bar], SIGNAL, fraction, prices, terms, book, totals, traded, trades

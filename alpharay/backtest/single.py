@@ -10,8 +10,13 @@ import polars as pl
 
 from alpharay.backtest.bits import pack
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.metrics import Metrics, metrics_row, metrics_table
+from alpharay.backtest.pool_tables import pool_tables
+from alpharay.backtest.pooled import ONE_POSITION
+from alpharay.backtest.pooled_single import trade_signals
 from alpharay.backtest.rules import settle_conflicts
+from alpharay.backtest.shared_account import ACCOUNT_TRADE_FIELDS
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import PriceTables, price_tables
 from alpharay.backtest.walk import (
@@ -35,7 +40,8 @@ class Backtest:
 
     metrics: Metrics
     trades: pl.DataFrame
-    """One row a trade: side, entry and exit bar, time and price, equity before and after, return, exit_reason."""
+    """One row a trade: side, entry and exit bar, time and price, equity before and after, return, exit_reason; with
+    frictions also quantity, entry_fill, exit_fill (the prices after slippage and ticks), fees and funding in money."""
     equity: FloatArray
     """Equity after each bar's close, from a start of one."""
     outcome: dict[str, float]
@@ -52,14 +58,16 @@ def backtest(
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
     minimum_holding: int = 0,
+    frictions: Frictions | None = None,
     fill: str = "next_open",
 ) -> Backtest:
     """Backtest boolean signals, one flag a bar, decided on the bar's close.
 
     `fill="next_open"` fills at the next bar's open; `fill="close"` fills at the close that decided, which no one can
     trade: it is there to compare with engines that do. The rules of the fill are those of `alpharay.backtest.walk`.
-    `minimum_holding` is in bars, as in `Strategy`. Raises ValueError when a length differs, when only one short rule
-    is given, when `minimum_holding` is negative, or when `fill` is unknown.
+    `minimum_holding` is in bars, as in `Strategy`; `frictions` make the account one of money. Raises
+    ValueError when a length differs, when only one short rule is given, when `minimum_holding` is negative, or when
+    `fill` is unknown.
     """
     tables = candles if isinstance(candles, PriceTables) else price_tables(candles)
     bars = len(tables)
@@ -82,6 +90,8 @@ def backtest(
         None if short_entries is None else np.asarray(short_entries, dtype=np.bool_),
         None if short_exits is None else np.asarray(short_exits, dtype=np.bool_),
     )
+    if frictions is not None:
+        return _with_frictions(said, tables, costs, stops, minimum_holding, frictions)
     outcome, daily_equity, trades = walk_signals(said, tables, costs, stops, minimum_holding)
     metrics = metrics_table(outcome, daily_equity, bars, tables.years)
     return Backtest(
@@ -89,6 +99,26 @@ def backtest(
         trades=_trade_frame(trades, tables.candles.open_time),
         equity=equity_curve(tables, trades, costs),
         outcome=dict(zip(OUTCOME_FIELDS, outcome[0].tolist(), strict=True)),
+    )
+
+
+def _with_frictions(
+    said: Signals, tables: PriceTables, costs: Costs, stops: Stops, minimum_holding: int, frictions: Frictions
+) -> Backtest:
+    run = trade_signals([said], pool_tables([tables]), costs, stops, minimum_holding, ONE_POSITION, [frictions])
+    column = {name: run.trades[:, index] for index, name in enumerate(ACCOUNT_TRADE_FIELDS)}
+    column["equity_before"] = column["equity_before"] / frictions.starting_capital
+    column["equity_after"] = (
+        column["equity_before"] + (column["received"] - column["paid"]) / frictions.starting_capital
+    )
+    frame = _trade_frame(np.column_stack([column[name] for name in TRADE_FIELDS]), tables.candles.open_time)
+    return Backtest(
+        metrics=run.metrics,
+        trades=frame.with_columns(
+            pl.Series(name, column[name]) for name in ("quantity", "entry_fill", "exit_fill", "fees", "funding")
+        ),
+        equity=run.equity,
+        outcome=run.outcome,
     )
 
 
@@ -128,6 +158,7 @@ def backtest_strategy(
     *,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    frictions: Frictions | None = None,
 ) -> Backtest:
     """Backtest one parameter set of a strategy, with its trades."""
     said = signals(strategy, parameters, candles)
@@ -140,6 +171,7 @@ def backtest_strategy(
         costs=costs,
         stops=stops,
         minimum_holding=int(strategy.minimum_holdings(strategy.genome(parameters)[None, :])[0]),
+        frictions=frictions,
     )
 
 
