@@ -43,7 +43,7 @@ def compared_chunks(strategy: Strategy, program: RuleProgram, genomes: FloatArra
     slab = market.columns
     words = word_count(slab.bars)
     plan = plan_batch(strategy, program, genomes, slab)
-    own = len(plan.columns) - len(plan.shared)
+    own = len(plan.own)
     size = min(plan.chunk, max(BITS_BYTES // max(len(program.tests) * SETS_A_TEST * words * 8, 1), 1))
     slots = Slots(plan, market)
     first = slab.scratch(own * size) if own else slab.capacity

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 
 import numpy as np
@@ -16,6 +17,19 @@ SMALLEST_CAPACITY = 64
 """Columns that a slab holds however small its budget: more than the rules of one genome need."""
 
 
+# The memory of a slab that is gone serves the next one: fresh pages cost more than most indicators.
+_KEPT: deque[FloatArray] = deque(maxlen=1)
+
+
+def _take(count: int) -> FloatArray:
+    """Return memory for at least `count` numbers."""
+    if _KEPT and len(_KEPT[0]) >= count:
+        return _KEPT.popleft()
+    _KEPT.clear()
+    # Untouched pages of an empty array take no memory, so the budget is a bound, not a cost.
+    return np.empty(count)
+
+
 class ColumnSlab:
     """Columns by key; the least recently used makes room.
 
@@ -26,8 +40,9 @@ class ColumnSlab:
         padded = word_count(bars) * WORD_BITS
         self.bars = bars
         self.capacity = max(budget_bytes // max(padded * 8, 1), SMALLEST_CAPACITY)
-        # Untouched pages of an empty array take no memory, so the budget is a bound, not a cost.
-        self.values: FloatArray = np.empty((self.capacity, padded))
+        memory = _take(self.capacity * padded)
+        self.values: FloatArray = memory[: self.capacity * padded].reshape(self.capacity, padded)
+        weakref.finalize(self, _KEPT.append, memory)
         self._slots: OrderedDict[Key, int] = OrderedDict()
         self._free = list(range(self.capacity - 1, -1, -1))
         self._padded: set[int] = set()

@@ -88,33 +88,27 @@ def plan_comparisons(
     nobody asks, or all bars).
     """
     part = genomes[chunk]
-    programs: dict[Operand, int] = {}
     operands: dict[tuple[float, ...], int] = {}
-    ids_of: dict[Operand, list[int]] = {}
-
-    def operand_ids(operand: Operand) -> list[int]:
-        if operand not in ids_of:
-            number = programs.setdefault(operand, len(programs))
-            columns = [slots.of(leaf.series, chunk).astype(np.float64) for leaf in operand.leaves]
-            columns += [lag_column(leaf, strategy, part) for leaf in operand.leaves]
-            columns += [scalar_column(level, strategy, part) for level in operand.levels]
-            rows = np.column_stack([np.full(len(part), float(number)), *columns]).tolist()
-            ids_of[operand] = [operands.setdefault(tuple(row), len(operands)) for row in rows]
-        return ids_of[operand]
+    ids = []
+    for number, (operand, leaves) in enumerate(zip(plan.operands, plan.leaves, strict=True)):
+        columns = [np.full(len(part), float(number))]
+        columns += [slots.of(leaf, chunk).astype(np.float64) for leaf in leaves]
+        columns += [lag_column(leaf, strategy, part) for leaf in operand.leaves]
+        columns += [scalar_column(level, strategy, part) for level in operand.levels]
+        table = np.column_stack(columns).tolist()
+        ids.append([operands.setdefault(tuple(row), len(operands)) for row in table])
+    keys = list(operands)
 
     negated = {int(test) for test in program.literals[program.literals[:, 1] != 0, 0]}
     pairs: dict[tuple[int, int], _Pair] = {}
     rows = _Rows()
     rows_of = np.full((len(part), len(program.tests), 3), -1, dtype=np.int64)
-    keys = list(operands)
-    for index, (test, (left, right)) in enumerate(zip(program.tests, plan.operands, strict=True)):
-        simple = left.is_column and (right.is_column or right.is_level)
+    for index, (test, (left, right)) in enumerate(zip(program.tests, plan.sides, strict=True)):
+        levelled = plan.operands[right].is_level
+        simple = plan.operands[left].is_column and (levelled or plan.operands[right].is_column)
         upward = test.side == "above"
         place: list[tuple[int, int, int]] = []
-        left_ids, right_ids = operand_ids(left), operand_ids(right)
-        if len(keys) != len(operands):
-            keys = list(operands)
-        for a, b in zip(left_ids, right_ids, strict=True):
+        for a, b in zip(ids[left], ids[right], strict=True):
             mirror = pairs.get((b, a)) if a != b else None
             pair = mirror or pairs.get((a, b))
             if pair is None:
@@ -129,14 +123,14 @@ def plan_comparisons(
                 row = pair.below
             if index in negated and pair.known[0] < 0:
                 if simple:
-                    known = [_known_row(rows, int(keys[side][1])) for side in ((a,) if right.is_level else (a, b))]
+                    known = [_known_row(rows, int(keys[side][1])) for side in ((a,) if levelled else (a, b))]
                     pair.known = (known[0], known[-1] if len(known) > 1 else -1)
                 else:
                     pair.known = (rows.new(), -1)
             place.append((row, *pair.known))
         rows_of[:, index] = place
-    columns, others = _tables(programs, keys, pairs, rows)
-    return columns, others, rows_of, rows.count
+    plain, others = _tables(plan.operands, keys, pairs, rows)
+    return plain, others, rows_of, rows.count
 
 
 def _known_row(rows: _Rows, slot: int) -> int:
@@ -146,13 +140,12 @@ def _known_row(rows: _Rows, slot: int) -> int:
 
 
 def _tables(
-    programs: dict[Operand, int], keys: list[tuple[float, ...]], pairs: dict[tuple[int, int], _Pair], rows: _Rows
+    programs: tuple[Operand, ...], keys: list[tuple[float, ...]], pairs: dict[tuple[int, int], _Pair], rows: _Rows
 ) -> tuple[ColumnComparisons, ProgramComparisons]:
     """Return the comparisons as the compiled code takes them."""
-    known_programs = list(programs)
     plain, plain_levels, others = [], [], []
     for (a, b), pair in pairs.items():
-        left, right = known_programs[int(keys[a][0])], known_programs[int(keys[b][0])]
+        left, right = programs[int(keys[a][0])], programs[int(keys[b][0])]
         if left.is_column and right.is_column:
             plain.append((int(keys[a][1]), int(keys[b][1]), pair.above, pair.below))
             plain_levels.append(0.0)
@@ -166,11 +159,11 @@ def _tables(
         np.array(plain_levels, dtype=np.float64),
         np.array(list(rows.known.items()), dtype=np.int64).reshape(-1, 2),
     )
-    return columns, _program_tables(known_programs, keys if others else [], others)
+    return columns, _program_tables(programs, keys if others else [], others)
 
 
 def _program_tables(
-    programs: list[Operand], keys: list[tuple[float, ...]], pairs: list[tuple[int, int, int, int, int]]
+    programs: tuple[Operand, ...], keys: list[tuple[float, ...]], pairs: list[tuple[int, int, int, int, int]]
 ) -> ProgramComparisons:
     longest = max((len(item.instructions) for item in programs), default=0)
     leaves = max((len(item.leaves) for item in programs), default=0)

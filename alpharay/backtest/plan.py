@@ -22,7 +22,7 @@ from alpharay.indicators.registry import INDICATORS, Indicator
 from alpharay.indicators.windows import ratio
 from alpharay.market.candles import FloatArray
 from alpharay.market.time_parts import time_part
-from alpharay.strategies.evaluation import apply_indicator, combine, shift
+from alpharay.strategies.evaluation import apply_indicator, combine
 from alpharay.strategies.expression import (
     Applied,
     Arithmetic,
@@ -54,23 +54,33 @@ SETS_A_GROUP = 4
 
 @dataclass(slots=True)
 class NodeColumns:
-    """The distinct columns of one series over a population: their keys, and each genome's place among them."""
+    """The distinct columns of one series over a population, and each genome's place among them."""
 
-    keys: list[Key]
-    place: IndexArray
     node: Series
-    inputs: list[tuple[int, ...]] = field(default_factory=list)
-    values: list[tuple[float, ...]] = field(default_factory=list)
+    parts: tuple[int, ...]
+    """Which series it is computed from, by their number in the plan."""
+    inputs: list[tuple[int, ...]]
+    """For each distinct column the places of its inputs among theirs."""
+    values: list[tuple[float, ...]]
+    """For each distinct column its parameters."""
+    place: IndexArray
+    label: tuple[object, ...]
+    keys: list[Key] = field(default_factory=list)
+    """What a shared column is known by in the slab."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The columns of a batch, inputs before what is computed from them, and the two sides of each test."""
 
-    columns: dict[Series, NodeColumns]
-    operands: tuple[tuple[Operand, Operand], ...]
-    shared: frozenset[Series]
-    """Series whose columns stay in the slab; the others are computed chunk by chunk."""
+    columns: list[NodeColumns]
+    operands: tuple[Operand, ...]
+    leaves: tuple[tuple[int, ...], ...]
+    """The columns that each operand reads, by their number."""
+    sides: tuple[tuple[int, int], ...]
+    """The operands left and right of each test."""
+    own: tuple[int, ...]
+    """Series whose columns are computed chunk by chunk; those of the others stay in the slab."""
     chunk: int
     """Genomes that go through at a time."""
 
@@ -84,60 +94,69 @@ def scalar_column(scalar: Scalar, strategy: Strategy, genomes: FloatArray) -> Fl
 
 def plan_batch(strategy: Strategy, program: RuleProgram, genomes: FloatArray, slab: ColumnSlab) -> Plan:
     """Return what the tests of a strategy need for these genomes."""
-    operands = tuple(
-        (compile_operand(expand(test.left)), compile_operand(expand(test.right))) for test in program.tests
+    operands: dict[Operand, int] = {}
+    sides = []
+    for test in program.tests:
+        left, right = compile_operand(expand(test.left)), compile_operand(expand(test.right))
+        sides.append((operands.setdefault(left, len(operands)), operands.setdefault(right, len(operands))))
+    columns: dict[Series, NodeColumns] = {}
+    for operand in operands:
+        for leaf in operand.leaves:
+            _plan_columns(leaf.series, strategy, genomes, columns)
+    number = {node: place for place, node in enumerate(columns)}
+    leaves = tuple(tuple(number[leaf.series] for leaf in operand.leaves) for operand in operands)
+    planned = list(columns.values())
+    own, chunk = _divide([len(item.values) for item in planned], len(genomes), slab)
+    for place, item in enumerate(planned):
+        if place not in own:
+            parts = [planned[part].keys for part in item.parts]
+            item.keys = [
+                (*item.label, *(keys[index] for keys, index in zip(parts, chosen, strict=True)), values)
+                for chosen, values in zip(item.inputs, item.values, strict=True)
+            ]
+    return Plan(planned, tuple(operands), leaves, tuple(sides), own, chunk)
+
+
+def _plan_columns(
+    node: Series, strategy: Strategy, genomes: FloatArray, planned: dict[Series, NodeColumns]
+) -> NodeColumns:
+    """Add the distinct columns of `node` to `planned`, after those that it is computed from."""
+    if node in planned:
+        return planned[node]
+    parts: tuple[Series, ...] = ()
+    scalars: tuple[Scalar, ...] = ()
+    label: tuple[object, ...]
+    match node:
+        case Column(name=name):
+            label = ("column", name)
+        case TimeOfCandle(part=part):
+            label = ("time", part)
+        case Level(value=value):
+            label, scalars = ("level",), (value,)
+        case Applied(indicator=indicator, inputs=parts, parameters=scalars):
+            label = ("indicator", indicator)
+        case Arithmetic(operator=operator, left=first, right=second):
+            label, parts = ("arithmetic", operator), (first, second)
+        case Share(part=first, whole=second, when_zero=when_zero):
+            label, parts = ("share", when_zero), (first, second)
+        case Previous(of=of, bars=lag) | Delayed(of=of, bars=lag):
+            label, parts, scalars = ("previous",), (of,), (lag,)
+        case _:
+            raise TypeError(f"series {type(node).__name__} cannot be computed")
+    inputs = [_plan_columns(part, strategy, genomes, planned) for part in parts]
+    columns: list[npt.NDArray[np.float64]] = [item.place.astype(np.float64) for item in inputs]
+    columns += [scalar_column(scalar, strategy, genomes) for scalar in scalars]
+    unique, place = _distinct_rows(columns, len(genomes))
+    number = {known: index for index, known in enumerate(planned)}
+    planned[node] = NodeColumns(
+        node,
+        tuple(number[part] for part in parts),
+        [tuple(int(index) for index in row[: len(inputs)]) for row in unique],
+        [tuple(row[len(inputs) :]) for row in unique],
+        place,
+        label,
     )
-    leaves = [leaf.series for pair in operands for operand in pair for leaf in operand.leaves]
-    columns = _distinct_columns(strategy, leaves, genomes)
-    shared, chunk = _divide(columns, len(genomes), slab)
-    return Plan(columns, operands, shared, chunk)
-
-
-def _distinct_columns(strategy: Strategy, leaves: list[Series], genomes: FloatArray) -> dict[Series, NodeColumns]:
-    planned: dict[Series, NodeColumns] = {}
-
-    def plan(node: Series) -> NodeColumns:
-        if node in planned:
-            return planned[node]
-        parts: tuple[Series, ...] = ()
-        scalars: tuple[Scalar, ...] = ()
-        label: tuple[object, ...]
-        match node:
-            case Column(name=name):
-                label = ("column", name)
-            case TimeOfCandle(part=part):
-                label = ("time", part)
-            case Level(value=value):
-                label, scalars = ("level",), (value,)
-            case Applied(indicator=indicator, inputs=parts, parameters=scalars):
-                label = ("indicator", indicator)
-            case Arithmetic(operator=operator, left=first, right=second):
-                label, parts = ("arithmetic", operator), (first, second)
-            case Share(part=first, whole=second, when_zero=when_zero):
-                label, parts = ("share", when_zero), (first, second)
-            case Previous(of=of, bars=lag) | Delayed(of=of, bars=lag):
-                label, parts, scalars = ("previous",), (of,), (lag,)
-            case _:
-                raise TypeError(f"series {type(node).__name__} cannot be computed")
-        inputs = [plan(part) for part in parts]
-        columns: list[npt.NDArray[np.float64]] = [item.place.astype(np.float64) for item in inputs]
-        columns += [scalar_column(scalar, strategy, genomes) for scalar in scalars]
-        unique, place = _distinct_rows(columns, len(genomes))
-        result = NodeColumns([], place, node)
-        for row in unique:
-            chosen = tuple(int(index) for index in row[: len(inputs)])
-            values = tuple(row[len(inputs) :])
-            result.keys.append(
-                (*label, *(item.keys[index] for item, index in zip(inputs, chosen, strict=True)), values)
-            )
-            result.inputs.append(chosen)
-            result.values.append(values)
-        planned[node] = result
-        return result
-
-    for leaf in leaves:
-        plan(leaf)
-    return planned
+    return planned[node]
 
 
 def _distinct_rows(columns: Sequence[FloatArray], rows: int) -> tuple[list[tuple[float, ...]], IndexArray]:
@@ -150,23 +169,24 @@ def _distinct_rows(columns: Sequence[FloatArray], rows: int) -> tuple[list[tuple
     return list(seen), place
 
 
-def _divide(columns: dict[Series, NodeColumns], genomes: int, slab: ColumnSlab) -> tuple[frozenset[Series], int]:
-    """Return the series that are computed once for all genomes, and how many genomes go through at a time.
+def _divide(counts: list[int], genomes: int, slab: ColumnSlab) -> tuple[tuple[int, ...], int]:
+    """Return the series that are not computed once for all genomes, and how many genomes go through at a time.
 
     What is computed from a series has at least as many distinct columns, so no shared one needs one that is not.
     """
-    counts = {node: len(item.keys) for node, item in columns.items()}
     limit = genomes if genomes <= SMALL_POPULATION else SHARED_SHARE * genomes
-    shared = {node for node, count in counts.items() if count <= limit}
+    shared = {number for number, count in enumerate(counts) if count <= limit}
     column_bytes = slab.values.shape[1] * 8
     while True:
-        own = len(counts) - len(shared)
-        chunk = genomes if own == 0 else min(max(SCRATCH_BYTES // max(column_bytes, 1), 8), genomes)
-        chunk = min(chunk, max(slab.capacity // (2 * own), 1)) if own else chunk
-        if not shared or sum(counts[node] for node in shared) <= slab.capacity - own * chunk:
-            return frozenset(shared), chunk
+        own = tuple(number for number in range(len(counts)) if number not in shared)
+        chunk = genomes
+        if own:
+            most = min(max(SCRATCH_BYTES // max(column_bytes, 1), 8), slab.capacity // (2 * len(own)))
+            chunk = min(max(most, 1), genomes)
+        if not shared or sum(counts[number] for number in shared) <= slab.capacity - len(own) * chunk:
+            return own, chunk
         # Of equals the last planned goes first: it may be computed from the others.
-        shared.remove(max(reversed(list(columns)), key=lambda node: counts[node] if node in shared else -1))
+        shared.remove(max(shared, key=lambda number: (counts[number], number)))
 
 
 class Slots:
@@ -174,20 +194,18 @@ class Slots:
 
     def __init__(self, plan: Plan, market: Market) -> None:
         self._plan, self._market = plan, market
-        self._slot_of: dict[Series, IndexArray] = {
-            node: np.full(len(item.keys), -1, dtype=np.int64) for node, item in plan.columns.items()
-        }
+        self._slot_of = [np.full(len(item.values), -1, dtype=np.int64) for item in plan.columns]
 
-    def of(self, series: Series, genomes: slice) -> IndexArray:
+    def of(self, number: int, genomes: slice) -> IndexArray:
         """Return each genome's slot of a series."""
-        return self._slot_of[series][self._plan.columns[series].place[genomes]]
+        return self._slot_of[number][self._plan.columns[number].place[genomes]]
 
     def fill_shared(self) -> None:
         """Compute the shared columns that the slab lacks."""
         slab = self._market.columns
         keep: set[int] = set()
-        for node, item in self._plan.columns.items():
-            if node not in self._plan.shared:
+        for number, item in enumerate(self._plan.columns):
+            if number in self._plan.own:
                 continue
             found = [slab.find(key) for key in item.keys]
             keep.update(slot for slot in found if slot is not None)
@@ -196,81 +214,85 @@ class Slots:
             slots = slab.reserve([item.keys[index] for index in missing], keep)
             for index, slot in zip(missing, slots, strict=True):
                 found[index] = slot
-            self._slot_of[node] = np.array(found, dtype=np.int64)
+            self._slot_of[number] = np.array(found, dtype=np.int64)
             self._compute(item, missing, np.array(slots, dtype=np.int64))
 
     def fill_own(self, genomes: slice, first: int) -> None:
         """Compute the other columns of a chunk of genomes, into the scratch rows from `first` on."""
-        for node, item in self._plan.columns.items():
-            if node in self._plan.shared:
-                continue
+        for number in self._plan.own:
+            item = self._plan.columns[number]
             wanted = sorted(set(item.place[genomes].tolist()), key=item.inputs.__getitem__)
             slots = np.arange(first, first + len(wanted))
-            self._slot_of[node][wanted] = slots
+            self._slot_of[number][wanted] = slots
             self._compute(item, wanted, slots)
             first += len(wanted)
+
+    def _inputs(self, item: NodeColumns, index: int) -> list[FloatArray]:
+        """Return the stored columns that one column of a series is computed from."""
+        bars, values = self._market.columns.bars, self._market.columns.values
+        return [
+            values[self._slot_of[part][place], :bars]
+            for part, place in zip(item.parts, item.inputs[index], strict=True)
+        ]
 
     def _compute(self, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
         """Write the wanted columns of one series to their slots."""
         if not wanted:
             return
-        bars = self._market.columns.bars
-        values = self._market.columns.values
-        candles = self._market.candles
+        candles, bars = self._market.candles, self._market.columns.bars
         node = item.node
-
-        def stored(part: Series, index: int) -> FloatArray:
-            column: FloatArray = values[self._slot_of[part][index], :bars]
-            return column
-
-        if isinstance(node, Applied):
-            self._apply(node, item, wanted, slots)
+        if isinstance(node, Applied) and INDICATORS[node.indicator].batch is not None:
+            self._apply_batch(INDICATORS[node.indicator], item, wanted, slots)
             return
         for index, slot in zip(wanted, slots.tolist(), strict=True):
-            out = values[slot, :bars]
+            out = self._market.columns.values[slot, :bars]
+            inputs, values = self._inputs(item, index), item.values[index]
             match node:
                 case Column(name=name):
                     out[:] = getattr(candles, name)
                 case TimeOfCandle(part=part):
                     out[:] = time_part(candles.open_time, part)
                 case Level():
-                    out[:] = item.values[index][0]
-                case Arithmetic(operator=operator, left=left, right=right):
-                    left_index, right_index = item.inputs[index]
-                    out[:] = combine(operator, stored(left, left_index), stored(right, right_index))
-                case Share(part=left, whole=right, when_zero=when_zero):
-                    left_index, right_index = item.inputs[index]
-                    out[:] = ratio(stored(left, left_index), stored(right, right_index), when_zero)
-                case Previous(of=of) | Delayed(of=of):
-                    out[:] = shift(stored(of, item.inputs[index][0]), int(item.values[index][0]))
+                    out[:] = values[0]
+                case Applied(indicator=name):
+                    out[:] = apply_indicator(name, tuple(inputs), values)
+                case Arithmetic(operator=operator):
+                    _combine_into(operator, inputs[0], inputs[1], out)
+                case Share(when_zero=when_zero):
+                    out[:] = ratio(inputs[0], inputs[1], when_zero)
+                case Previous() | Delayed():
+                    lag = int(values[0])
+                    out[:lag] = np.nan
+                    out[lag:] = inputs[0][: max(bars - lag, 0)]
 
-    def _apply(self, node: Applied, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
+    def _apply_batch(self, known: Indicator, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
         """Write the wanted columns of an indicator: those of one input together, or each with its own."""
         bars, values = self._market.columns.bars, self._market.columns.values
-        known = INDICATORS[node.indicator]
-        if known.batch is None:
-            for index, slot in zip(wanted, slots.tolist(), strict=True):
-                parts = zip(node.inputs, item.inputs[index], strict=True)
-                inputs = tuple(values[self._slot_of[part][place], :bars] for part, place in parts)
-                values[slot, :bars] = apply_indicator(node.indicator, inputs, item.values[index])
-            return
         parameters = np.array([item.values[index] for index in wanted])
         groups: dict[tuple[int, ...], list[int]] = {}
         for order, index in enumerate(wanted):
             groups.setdefault(item.inputs[index], []).append(order)
         if known.takes_rows and len(wanted) < SETS_A_GROUP * len(groups):
-            places = [item.inputs[index] for index in wanted]
+            places = np.array([item.inputs[index] for index in wanted])
             tables = [
-                _table(values, self._slot_of[part][[place[number] for place in places]], bars)
-                for number, part in enumerate(node.inputs)
+                _table(values, self._slot_of[part][places[:, number]], bars) for number, part in enumerate(item.parts)
             ]
             _write(values, slots, bars, known, tables, parameters)
             return
-        for chosen, orders in groups.items():
-            columns = [
-                values[self._slot_of[part][place], :bars] for part, place in zip(node.inputs, chosen, strict=True)
-            ]
-            _write(values, slots[orders], bars, known, columns, parameters[orders])
+        for orders in groups.values():
+            inputs = self._inputs(item, wanted[orders[0]])
+            _write(values, slots[orders], bars, known, inputs, parameters[orders])
+
+
+def _combine_into(operator: str, left: FloatArray, right: FloatArray, out: FloatArray) -> None:
+    if operator == "+":
+        np.add(left, right, out=out)
+    elif operator == "-":
+        np.subtract(left, right, out=out)
+    elif operator == "*":
+        np.multiply(left, right, out=out)
+    else:
+        out[:] = combine(operator, left, right)
 
 
 def _in_a_row(slots: IndexArray) -> bool:
