@@ -12,67 +12,103 @@ import numpy as np
 from alpharay.indicators.kernel import kernel
 from alpharay.market.candles import FloatArray, IntArray
 
-TILE = 256
+TILE = 1024
+LANES = 8
+"""Chains that advance together."""
 
 
 @kernel
-def smooth_lanes(values: FloatArray, lengths: IntArray, factors: FloatArray, out: FloatArray) -> None:
-    """Write `y += factor * (value - y)` for each (length, factor) to (lanes, values) `out`.
+def smooth(values: FloatArray, sources: IntArray, lengths: IntArray, factors: FloatArray, out: FloatArray) -> None:
+    """Write `y += factor * (value - y)` of row `sources[lane]` of `values` to row `lane` of `out`.
 
     `y` starts as the mean of the first `length` values in a row.
     """
-    bars = values.shape[0]
-    lanes = lengths.shape[0]
-    rows = np.empty((TILE, lanes))
-    state = np.full(lanes, np.nan)
-    longest = np.max(lengths) if lanes else 0
-    valid = 0
-    for start in range(0, bars, TILE):
-        size = min(TILE, bars - start)
-        for i in range(size):
-            value = values[start + i]
-            valid = valid + 1 if value == value else 0
-            row = rows[i]
-            # A lane not yet started and a missing value are both NaN: no branch needed.
-            for lane in range(lanes):
-                state[lane] += factors[lane] * (value - state[lane])
-            if valid <= longest:
-                for lane in range(lanes):
-                    if lengths[lane] == valid:
-                        state[lane] = mean_of_last(values, start + i, valid)
-            row[:] = state
-        transpose(rows, size, out[:, start:])
+    bars = values.shape[1]
+    count = lengths.shape[0]
+    state = np.full(count, np.nan)
+    valid = np.zeros(count, dtype=np.int64)
+    lanes = np.empty(LANES, dtype=np.int64)
+    for first in range(0, count, LANES):
+        for place in range(LANES):
+            # A group that is not full does its last lane several times over: the same values to the same place.
+            lanes[place] = min(first + place, count - 1)
+        members = lanes[: min(LANES, count - first)]
+        for start in range(0, bars, TILE):
+            stop = min(start + TILE, bars)
+            settled = len(members) > 1
+            for lane in members:
+                missing = 0
+                row = values[sources[lane], start:stop]
+                for i in range(row.shape[0]):
+                    missing += row[i] != row[i]
+                settled = settled and missing == 0 and valid[lane] >= lengths[lane]
+            if settled:
+                _advance(values, sources, lanes, start, stop, factors, state, out)
+            else:
+                for lane in members:
+                    row = values[sources[lane]]
+                    for t in range(start, stop):
+                        valid[lane] = valid[lane] + 1 if row[t] == row[t] else 0
+                        # A lane not yet started and a missing value are both NaN: no branch needed.
+                        state[lane] += factors[lane] * (row[t] - state[lane])
+                        if valid[lane] == lengths[lane]:
+                            state[lane] = mean_of_last(row, t, lengths[lane])
+                        out[lane, t] = state[lane]
 
 
 @kernel
-def smooth_rows(values: FloatArray, lengths: IntArray, factors: FloatArray, out: FloatArray) -> None:
-    """Do what `smooth_lanes` does where each lane has its own row of `values`."""
-    lanes, bars = values.shape
-    tile = np.empty((TILE, lanes))
-    state = np.full(lanes, np.nan)
-    valid = np.zeros(lanes, dtype=np.int64)
-    for start in range(0, bars, TILE):
-        size = min(TILE, bars - start)
-        settled = True
-        for lane in range(lanes):
-            total = 0.0
-            row = values[lane, start : start + size]
-            for i in range(size):
-                tile[i, lane] = row[i]
-                total += row[i]
-            settled = settled and valid[lane] >= lengths[lane] and total == total
-        for i in range(size):
-            inputs = tile[i]
-            for lane in range(lanes):
-                state[lane] += factors[lane] * (inputs[lane] - state[lane])
-            # Starts are only looked for in tiles that a lane enters without a value or that have one missing.
-            if not settled:
-                for lane in range(lanes):
-                    valid[lane] = valid[lane] + 1 if inputs[lane] == inputs[lane] else 0
-                    if valid[lane] == lengths[lane]:
-                        state[lane] = mean_of_last(values[lane], start + i, lengths[lane])
-            inputs[:] = state
-        transpose(tile, size, out[:, start:])
+def _advance(
+    values: FloatArray,
+    sources: IntArray,
+    lanes: IntArray,
+    start: int,
+    stop: int,
+    factors: FloatArray,
+    state: FloatArray,
+    out: FloatArray,
+) -> None:
+    # Eight running values with names of their own stay in registers; an array of them would not.
+    v0, o0 = values[sources[lanes[0]]], out[lanes[0]]
+    v1, o1 = values[sources[lanes[1]]], out[lanes[1]]
+    v2, o2 = values[sources[lanes[2]]], out[lanes[2]]
+    v3, o3 = values[sources[lanes[3]]], out[lanes[3]]
+    v4, o4 = values[sources[lanes[4]]], out[lanes[4]]
+    v5, o5 = values[sources[lanes[5]]], out[lanes[5]]
+    v6, o6 = values[sources[lanes[6]]], out[lanes[6]]
+    v7, o7 = values[sources[lanes[7]]], out[lanes[7]]
+    f0, y0 = factors[lanes[0]], state[lanes[0]]
+    f1, y1 = factors[lanes[1]], state[lanes[1]]
+    f2, y2 = factors[lanes[2]], state[lanes[2]]
+    f3, y3 = factors[lanes[3]], state[lanes[3]]
+    f4, y4 = factors[lanes[4]], state[lanes[4]]
+    f5, y5 = factors[lanes[5]], state[lanes[5]]
+    f6, y6 = factors[lanes[6]], state[lanes[6]]
+    f7, y7 = factors[lanes[7]], state[lanes[7]]
+    for t in range(start, stop):
+        y0 += f0 * (v0[t] - y0)
+        y1 += f1 * (v1[t] - y1)
+        y2 += f2 * (v2[t] - y2)
+        y3 += f3 * (v3[t] - y3)
+        y4 += f4 * (v4[t] - y4)
+        y5 += f5 * (v5[t] - y5)
+        y6 += f6 * (v6[t] - y6)
+        y7 += f7 * (v7[t] - y7)
+        o0[t] = y0
+        o1[t] = y1
+        o2[t] = y2
+        o3[t] = y3
+        o4[t] = y4
+        o5[t] = y5
+        o6[t] = y6
+        o7[t] = y7
+    state[lanes[0]] = y0
+    state[lanes[1]] = y1
+    state[lanes[2]] = y2
+    state[lanes[3]] = y3
+    state[lanes[4]] = y4
+    state[lanes[5]] = y5
+    state[lanes[6]] = y6
+    state[lanes[7]] = y7
 
 
 @kernel
@@ -100,9 +136,9 @@ def mean_of_last(values: FloatArray, bar: int, length: int) -> float:
 def write_averages(values: FloatArray, lengths: IntArray, factors: FloatArray, out: FloatArray) -> None:
     """Smooth one series, or each row of (lanes, bars) values, with each (length, factor) to (lanes, bars) `out`."""
     if values.ndim == 1:
-        smooth_lanes(values, lengths, factors, out)
+        smooth(values[None], np.zeros(len(lengths), dtype=np.int64), lengths, factors, out)
     else:
-        smooth_rows(values, lengths, factors, out)
+        smooth(values, np.arange(len(lengths)), lengths, factors, out)
 
 
 def write_exponential_averages(values: FloatArray, lengths: IntArray, out: FloatArray) -> None:
