@@ -10,9 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from alpharay.cli import strategy_checks
 from alpharay.settings import SettingMissingError, settings
 
 app = typer.Typer(help="The strategies of the catalogue, and the discovered ones.", no_args_is_help=True)
+app.command("lookahead")(strategy_checks.lookahead)
+app.command("recursive")(strategy_checks.recursive)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array.")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,14 +45,22 @@ class Signals:
 
 def signals(strategy: Strategy, parameters: Mapping[str, float], candles: Candles) -> Signals:
     """Return where the strategy's rules hold; raises ValueError when the parameters do not fit it."""
-    strategy.check(parameters)
-    evaluation = _Evaluation(candles, parameters)
-    return Signals(*(evaluation.condition(rule)[0] for rule in strategy.rules))
+    return rules_and_series(strategy, parameters, candles, ())[0]
 
 
 def series_values(node: Series, parameters: Mapping[str, float], candles: Candles) -> FloatArray:
     """Return one series of a rule, NaN where it is not defined."""
     return _Evaluation(candles, parameters).series(node)
+
+
+def rules_and_series(
+    strategy: Strategy, parameters: Mapping[str, float], candles: Candles, nodes: Iterable[Series]
+) -> tuple[Signals, list[FloatArray]]:
+    """Return what the rules say and the values of series in them, each distinct series computed once."""
+    strategy.check(parameters)
+    evaluation = _Evaluation(candles, parameters)
+    said = Signals(*(evaluation.condition(rule)[0] for rule in strategy.rules))
+    return said, [evaluation.series(node) for node in nodes]
 
 
 def resolve(scalar: Scalar, parameters: Mapping[str, float]) -> float:
