@@ -60,7 +60,8 @@ def range_bar_run(close: FloatArray, size: float) -> FloatArray:
     """Return the range bars in a row at each close: positive upwards, negative downwards, 0 before the first.
 
     A range bar ends when the closes since its open span `size` percent of that open, at the extreme just reached; the
-    next opens there. Unlike a Renko brick it may end either side after any way between (Nicolellis 1995).
+    next opens there, and a close that goes further ends several of one size. Unlike a Renko brick, a range bar may
+    end on either side after any way between (Nicolellis 1995).
 
     Raises ValueError for a size that is not positive.
     """

@@ -1,9 +1,9 @@
 """Volume at price: how much was traded at which price over the last bars (Steidlmayer & Koy 1986, Dalton 1990).
 
-Each bar's volume counts at its typical price. The rows are multiples of the power of two that cuts the window's range
-into 8 to 16 of them, and volumes are whole shares of the power of two above the window's largest. So a window has one
-profile, wherever the candles begin, and a bar that comes or goes changes it without rounding. Without any volume all
-bars count the same: the profile of time.
+Each bar's volume counts at its typical price. The price rows are multiples of the power of two that cuts the window's
+range into 8 to 16 of them, so a window has one profile, wherever the candles begin. A profile is built from the newest
+bar back, and each shorter window is a stage of the longer ones: many lengths cost little more than the longest. Without
+any volume all bars count the same, which makes it the profile of time.
 """
 
 from __future__ import annotations
@@ -13,27 +13,39 @@ import math
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.registry import indicator
-from alpharay.indicators.windows import TILE, window_highest, window_lowest
-from alpharay.market.candles import FloatArray
+from alpharay.indicators.registry import indicator, whole
+from alpharay.indicators.windows import TILE
+from alpharay.market.candles import FloatArray, IntArray
 
 FEWEST_ROWS = 8
 VALUE_AREA = 0.7
 """The share of the volume in the value area: about one standard deviation."""
 
 # A range of up to 16 rows touches 17 of them; the next power of two makes a ring of rows.
-RING = 32
+_RING = 32
 
 
-@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda length: length - 1)
+@indicator(
+    inputs=("high", "low", "close", "volume"),
+    warm_up=lambda length: length - 1,
+    batch=lambda high, low, close, volume, parameters, out: _write_profiles(
+        (high + low + close) / 3.0, volume, whole(parameters[:, 0]), np.argsort(parameters[:, 0]), False, out
+    ),
+)
 def point_of_control(
     high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, length: int
 ) -> FloatArray:
     """Return the middle of the price row with the most volume over `length` bars; of equal rows the lowest."""
-    return _profile(high, low, close, volume, length)[0]
+    return _profile((high + low + close) / 3.0, volume, length, value_area=False)
 
 
-@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda length: length - 1)
+@indicator(
+    inputs=("high", "low", "close", "volume"),
+    warm_up=lambda length: length - 1,
+    batch=lambda high, low, close, volume, parameters, out: _write_profiles(
+        (high + low + close) / 3.0, volume, whole(parameters[:, 0]), np.argsort(parameters[:, 0]), True, out
+    ),
+)
 def value_area_high(
     high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, length: int
 ) -> FloatArray:
@@ -41,123 +53,146 @@ def value_area_high(
 
     The area grows by the busier of the rows at its two edges, the upper one if they are equal.
     """
-    return _profile(high, low, close, volume, length)[1]
+    return _profile((high + low + close) / 3.0, volume, length, value_area=True)
 
 
-def _profile(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
-    price = (high + low + close) / 3.0
-    # Sums of `length` volumes of at most this many units are exact.
-    units = 2.0 ** (52 - length.bit_length())
-    return _control_and_value(
-        price, volume, window_lowest(price, length), window_highest(price, length), window_highest(volume, length),
-        length, units,
-    )  # fmt: skip
+def _profile(price: FloatArray, volume: FloatArray, length: int, *, value_area: bool) -> FloatArray:
+    out = np.empty((1, len(price)))
+    _write_profiles(price, volume, whole([length]), whole([0]), value_area, out)
+    return out[0]
 
 
 @kernel
-def _control_and_value(
-    price: FloatArray,
-    volume: FloatArray,
-    lowest: FloatArray,
-    highest: FloatArray,
-    largest: FloatArray,
-    length: int,
-    units: float,
-) -> FloatArray:
-    bars = price.shape[0]
-    out = np.full((2, bars), np.nan)
-    totals = np.zeros(RING)
-    row = 0.0
-    top_volume = -1.0
-    for t in range(length - 1, bars):
-        reach = highest[t] - lowest[t]
-        if np.isnan(reach + largest[t]):
-            row = 0.0
-            continue
-        if reach == 0.0:
-            out[:, t] = lowest[t]
-            row = 0.0
-            continue
-        same_rows = FEWEST_ROWS * row <= reach < 2 * FEWEST_ROWS * row
-        same_units = top_volume <= 2.0 * largest[t] < 2.0 * top_volume or largest[t] == top_volume == 0.0
-        if same_rows and same_units:
-            _count(totals, price[t - length], volume[t - length], row, top_volume, -units)
-            _count(totals, price[t], volume[t], row, top_volume, units)
-        else:
-            row = math.ldexp(1.0, math.frexp(reach / FEWEST_ROWS)[1] - 1)
-            top_volume = math.ldexp(1.0, math.frexp(largest[t])[1]) if largest[t] > 0.0 else 0.0
-            totals[:] = 0.0
-            for bar in range(t - length + 1, t + 1):
-                _count(totals, price[bar], volume[bar], row, top_volume, units)
-        first, last = int(np.floor(lowest[t] / row)), int(np.floor(highest[t] / row))
-        control = first
-        whole = 0.0
-        for index in range(first, last + 1):
-            whole += totals[index % RING]
-            if totals[index % RING] > totals[control % RING]:
-                control = index
-        out[0, t] = min(max((control + 0.5) * row, lowest[t]), highest[t])
-        below, above = control - 1, control + 1
-        area = totals[control % RING]
-        while area < VALUE_AREA * whole:
-            upper = totals[above % RING] if above <= last else -1.0
-            lower = totals[below % RING] if below >= first else -1.0
-            if upper >= lower:
-                area += upper
-                above += 1
+def _write_profiles(
+    price: FloatArray, volume: FloatArray, lengths: IntArray, order: IntArray, value_area: bool, out: FloatArray
+) -> None:
+    """Write a row for each length; `order` sorts the lengths."""
+    rows = np.zeros(_RING)
+    shortest, longest = lengths[order[0]], lengths[order[-1]]
+    for t in range(price.shape[0]):
+        lowest = highest = price[t]
+        size = per_row = traded = 0.0
+        control = 0
+        rows[:] = 0.0
+        place = 0
+        for lag in range(min(longest, t + 1)):
+            value, weight = price[t - lag], volume[t - lag]
+            if np.isnan(value + weight):
+                break
+            lowest, highest = min(lowest, value), max(highest, value)
+            traded += weight
+            if lag + 1 < shortest:
+                continue
+            first_volume = traded > 0.0 and traded == weight
+            if lag + 1 == shortest or highest - lowest >= 2 * FEWEST_ROWS * size or first_volume:
+                # The rows change, or what counts: until there is some volume, each bar is one.
+                reach = highest - lowest
+                size = math.ldexp(1.0, math.frexp(reach / FEWEST_ROWS)[1] - 1) if reach > 0.0 else 0.0
+                per_row = 1.0 / size if size > 0.0 else 0.0
+                rows[:] = 0.0
+                for bar in range(t, t - lag - 1, -1):
+                    index = int(np.floor(price[bar] * per_row))
+                    rows[index & (_RING - 1)] += volume[bar] if traded > 0.0 else 1.0
+                control = _busiest(rows, int(np.floor(lowest * per_row)), int(np.floor(highest * per_row)))
             else:
-                area += lower
-                below -= 1
-        out[1, t] = min(above * row, highest[t])
-    return out
+                # The power of two makes the product the quotient, exactly.
+                index = int(np.floor(value * per_row))
+                rows[index & (_RING - 1)] += weight if traded > 0.0 else 1.0
+                lead = rows[index & (_RING - 1)] - rows[control & (_RING - 1)]
+                if lead > 0.0 or (lead == 0.0 and index < control):
+                    control = index
+            while place < order.shape[0] and lengths[order[place]] == lag + 1:
+                if size == 0.0:
+                    level = lowest
+                elif value_area:
+                    first, last = int(np.floor(lowest * per_row)), int(np.floor(highest * per_row))
+                    wanted = VALUE_AREA * (traded if traded > 0.0 else lag + 1.0)
+                    level = min(_upper_edge(rows, first, control, last, wanted) * size, highest)
+                else:
+                    level = min(max((control + 0.5) * size, lowest), highest)
+                out[order[place], t] = level
+                place += 1
+        for missing in range(place, order.shape[0]):
+            out[order[missing], t] = np.nan
 
 
 @kernel
-def _count(totals: FloatArray, price: float, volume: float, row: float, top_volume: float, units: float) -> None:
-    share = np.rint(volume / top_volume * units) if top_volume > 0.0 else units
-    totals[int(np.floor(price / row)) % RING] += share
+def _busiest(rows: FloatArray, first: int, last: int) -> int:
+    control = first
+    for index in range(first + 1, last + 1):
+        if rows[index & (_RING - 1)] > rows[control & (_RING - 1)]:
+            control = index
+    return control
 
 
-@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda length: length - 1)
+@kernel
+def _upper_edge(rows: FloatArray, first: int, control: int, last: int, wanted: float) -> int:
+    below, above = control - 1, control + 1
+    area = rows[control & (_RING - 1)]
+    while area < wanted and (below >= first or above <= last):
+        upper = rows[above & (_RING - 1)] if above <= last else -1.0
+        lower = rows[below & (_RING - 1)] if below >= first else -1.0
+        if upper >= lower:
+            area += upper
+            above += 1
+        else:
+            area += lower
+            below -= 1
+    return above
+
+
+@indicator(
+    inputs=("high", "low", "close", "volume"),
+    warm_up=lambda length: length - 1,
+    batch=lambda high, low, close, volume, parameters, out: _write_deviations(
+        (high + low + close) / 3.0, volume, whole(parameters[:, 0]), np.argsort(parameters[:, 0]), out
+    ),
+)
 def volume_profile_deviation(
     high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, length: int
 ) -> FloatArray:
     """Return the standard deviation of the volume at price over `length` bars; exactly 0 in a flat window."""
-    return _weighted_deviation((high + low + close) / 3.0, volume, length)
+    out = np.empty((1, len(close)))
+    _write_deviations((high + low + close) / 3.0, volume, whole([length]), whole([0]), out)
+    return out[0]
 
 
 @kernel
-def _weighted_deviation(prices: FloatArray, volumes: FloatArray, length: int) -> FloatArray:
-    # Differences are taken from the newest price: sums of squared prices lose everything to cancellation.
+def _write_deviations(
+    prices: FloatArray, volumes: FloatArray, lengths: IntArray, order: IntArray, out: FloatArray
+) -> None:
+    # The longer length goes on from the sums of the shorter. Differences are taken from the newest price: sums of
+    # squared prices lose everything to cancellation.
     bars = prices.shape[0]
-    out = np.full(bars, np.nan)
     first = np.empty(TILE)
     second = np.empty(TILE)
-    weighted_first = np.empty(TILE)
-    weighted_second = np.empty(TILE)
     volume = np.empty(TILE)
-    for start in range(length - 1, bars, TILE):
-        size = min(TILE, bars - start)
-        newest = prices[start : start + size]
-        first[:size] = 0.0 * newest
-        second[:size] = 0.0
-        weighted_first[:size] = 0.0 * newest
-        weighted_second[:size] = 0.0
-        volume[:size] = volumes[start : start + size]
-        for lag in range(1, length):
-            older = prices[start - lag : start - lag + size]
-            weight = volumes[start - lag : start - lag + size]
-            for i in range(size):
-                difference = older[i] - newest[i]
-                first[i] += difference
-                second[i] += difference * difference
-                weighted_first[i] += weight[i] * difference
-                weighted_second[i] += weight[i] * difference * difference
-                volume[i] += weight[i]
-        for i in range(size):
-            count, total, squares = volume[i], weighted_first[i], weighted_second[i]
-            if count == 0.0:
-                count, total, squares = float(length), first[i], second[i]
-            variance = (squares - total * total / count) / count
-            out[start + i] = np.sqrt(variance) if not variance < 0.0 else 0.0
-    return out
+    for start in range(0, bars, TILE):
+        stop = min(start + TILE, bars)
+        first[: stop - start] = 0.0 * prices[start:stop]
+        second[: stop - start] = 0.0
+        volume[: stop - start] = volumes[start:stop]
+        taken = 1
+        for row in order:
+            for lag in range(taken, min(lengths[row], stop)):
+                skipped = max(lag - start, 0)
+                older = prices[start + skipped - lag : stop - lag]
+                weight = volumes[start + skipped - lag : stop - lag]
+                newest = prices[start + skipped : stop]
+                firsts, seconds, sums = first[skipped:], second[skipped:], volume[skipped:]
+                for i in range(newest.shape[0]):
+                    difference = older[i] - newest[i]
+                    weighted = weight[i] * difference
+                    firsts[i] += weighted
+                    seconds[i] += weighted * difference
+                    sums[i] += weight[i]
+            taken = lengths[row]
+            full = min(max(start, taken - 1), stop)
+            out[row, start:full] = np.nan
+            for t in range(full, stop):
+                i = t - start
+                if volume[i] == 0.0:
+                    out[row, t] = np.std(prices[t - taken + 1 : t + 1] - prices[t])
+                else:
+                    variance = (second[i] - first[i] * first[i] / volume[i]) / volume[i]
+                    out[row, t] = np.sqrt(variance) if not variance < 0.0 else 0.0

@@ -7,12 +7,15 @@ from alpharay.strategies.catalogue.breakouts import BREAKOUTS
 from alpharay.strategies.catalogue.charts import CHARTS
 from alpharay.strategies.catalogue.crossovers import CROSSOVERS
 from alpharay.strategies.catalogue.levels import LEVELS
+from alpharay.strategies.catalogue.notes import NOTES
 from alpharay.strategies.catalogue.oscillators import OSCILLATORS
 from alpharay.strategies.catalogue.patterns import PATTERNS
 from alpharay.strategies.catalogue.stops import STOPS
 from alpharay.strategies.catalogue.trends import TRENDS
 from alpharay.strategies.catalogue.volumes import VOLUMES
 from alpharay.strategies.strategy import Strategy
+
+__all__ = ["CATALOGUE", "NOTES", "strategy_named"]
 
 CATALOGUE: dict[str, Strategy] = {
     strategy.name: strategy

@@ -173,6 +173,227 @@ def _heikin_ashi_open(x: Columns) -> FloatArray:
     return np.array(out)
 
 
+def _true_range(x: Columns) -> FloatArray:
+    before = np.concatenate(([NAN], x["close"][:-1]))
+    return np.maximum.reduce((x["high"] - x["low"], np.abs(x["high"] - before), np.abs(x["low"] - before)))
+
+
+def _atr(x: Columns, length: int) -> FloatArray:
+    ranges = _true_range(x)
+    out = np.full(len(ranges), NAN)
+    out[length] = np.mean(ranges[1 : length + 1])
+    for t in range(length + 1, len(out)):
+        out[t] = (out[t - 1] * (length - 1) + ranges[t]) / length
+    return out
+
+
+def _atr_trailing_stop(x: Columns, length: int, multiple: float) -> FloatArray:
+    close, loss = x["close"], multiple * _atr(x, length)
+    out = [NAN] * length + [close[length] - loss[length]]
+    for t in range(length + 1, len(close)):
+        if close[t] > out[-1] and close[t - 1] > out[-1]:
+            out.append(max(out[-1], close[t] - loss[t]))
+        elif close[t] < out[-1] and close[t - 1] < out[-1]:
+            out.append(min(out[-1], close[t] + loss[t]))
+        elif close[t] > out[-1]:
+            out.append(close[t] - loss[t])
+        else:
+            out.append(close[t] + loss[t])
+    return np.array(out)
+
+
+def _volatility_stop(x: Columns, length: int, multiple: float) -> FloatArray:
+    close, distance = x["close"], multiple * _atr(x, length)
+    out = [NAN] * length
+    began, long = length, True
+    for t in range(length, len(close)):
+        since = close[began : t + 1]
+        stop = max(since) - distance[t] if long else min(since) + distance[t]
+        if (close[t] < stop) if long else (close[t] > stop):
+            began, long = t, not long
+            stop = close[t] - distance[t] if long else close[t] + distance[t]
+        out.append(stop)
+    return np.array(out)
+
+
+def _vidya(x: Columns, length: int, momentum: int) -> FloatArray:
+    close, strength = x["close"], np.abs(_cmo(x, momentum)) / 100.0
+    out = [NAN] * momentum
+    average = close[momentum - 1]
+    for t in range(momentum, len(close)):
+        factor = strength[t] * 2.0 / (length + 1)
+        average = factor * close[t] + (1.0 - factor) * average
+        out.append(average)
+    return np.array(out)
+
+
+def _frama(x: Columns, half: int) -> FloatArray:
+    price = (x["high"] + x["low"]) / 2.0
+    out = [NAN] * (2 * half - 1)
+    dimension, average = 1.0, price[2 * half - 1]
+    for t in range(2 * half - 1, len(price)):
+        spans = (slice(t - half + 1, t + 1), slice(t - 2 * half + 1, t - half + 1), slice(t - 2 * half + 1, t + 1))
+        newer, older, both = ((np.max(x["high"][w]) - np.min(x["low"][w])) / (w.stop - w.start) for w in spans)
+        if newer > 0.0 and older > 0.0:
+            dimension = math.log2((newer + older) / both)
+        factor = min(max(math.exp(-4.6 * (dimension - 1.0)), 0.01), 1.0)
+        average = factor * price[t] + (1.0 - factor) * average
+        out.append(average)
+    return np.array(out)
+
+
+def _renko_run(x: Columns, size: float) -> FloatArray:
+    out: list[float] = []
+    end, bricks = x["close"][0], [0]
+    for price in x["close"]:
+        brick = end * size / 100.0
+        rises = math.floor((price - end) / brick) - (bricks[-1] < 0)
+        falls = math.floor((end - price) / brick) - (bricks[-1] > 0)
+        if rises > 0:
+            end += (rises + (bricks[-1] < 0)) * brick
+        elif falls > 0:
+            end -= (falls + (bricks[-1] > 0)) * brick
+        bricks += [1] * rises + [-1] * falls
+        run = 0
+        while run < len(bricks) and bricks[-1 - run] == bricks[-1]:
+            run += 1
+        out.append(run * bricks[-1])
+    return np.array(out, dtype=np.float64)
+
+
+def _range_bar_run(x: Columns, size: float) -> FloatArray:
+    out: list[float] = []
+    opening = top = bottom = x["close"][0]
+    run = 0
+    for price in x["close"]:
+        reach = opening * size / 100.0
+        rising, extreme = price > top, price > top or price < bottom
+        top, bottom = max(top, price), min(bottom, price)
+        while extreme and top - bottom >= reach:
+            run = max(run, 0) + 1 if rising else min(run, 0) - 1
+            opening = bottom + reach if rising else top - reach
+            top, bottom = (max(price, opening), opening) if rising else (opening, min(price, opening))
+        out.append(run)
+    return np.array(out, dtype=np.float64)
+
+
+def _gann_trend(x: Columns, bars: int) -> FloatArray:
+    out: list[float] = []
+    counted: list[int] = []
+    turns: list[tuple[str, float]] = []
+    up_in_a_row = down_in_a_row = trend = 0
+    since = 0
+    for t, (high, low) in enumerate(zip(x["high"], x["low"], strict=True)):
+        if not counted:
+            counted.append(t)
+        elif high > x["high"][counted[-1]] or low < x["low"][counted[-1]]:
+            up_in_a_row = up_in_a_row + 1 if high > x["high"][counted[-1]] else 0
+            down_in_a_row = down_in_a_row + 1 if low < x["low"][counted[-1]] else 0
+            counted.append(t)
+            last = turns[-1][0] if turns else ""
+            if last != "lower" and up_in_a_row >= bars:
+                turns.append(("lower", float(np.min(x["low"][since : t + 1]))))
+                since = t
+            elif last != "upper" and down_in_a_row >= bars:
+                turns.append(("upper", float(np.max(x["high"][since : t + 1]))))
+                since = t
+            upper = [price for side, price in turns if side == "upper"][-1:]
+            lower = [price for side, price in turns if side == "lower"][-1:]
+            passed_up, passed_down = bool(upper) and high > upper[0], bool(lower) and low < lower[0]
+            if passed_up != passed_down:
+                trend = 1 if passed_up else -1
+        out.append(trend if t >= bars else NAN)
+    return np.array(out, dtype=np.float64)
+
+
+def _double_bottom(x: Columns, wing: int, tolerance: float) -> FloatArray:
+    high, low, close = x["high"], x["low"], x["close"]
+    out = np.full(len(close), NAN)
+    bottoms: list[int] = []
+    done = True
+    for t in range(2 * wing, len(close)):
+        k = t - wing
+        if low[k] < np.min(low[k - wing : k]) and low[k] <= np.min(low[k + 1 : t + 1]):
+            bottoms.append(k)
+            done = len(bottoms) < 2
+        out[t] = 0.0
+        if done:
+            continue
+        first, second = bottoms[-2:]
+        top, lower = np.max(high[first : second + 1]), min(low[first], low[second])
+        if abs(low[first] - low[second]) > tolerance * (top - lower) or close[t] < lower:
+            done = True
+        elif close[t] > top:
+            out[t], done = 1.0, True
+    return out
+
+
+def _double_top(x: Columns, wing: int, tolerance: float) -> FloatArray:
+    turned = {"high": -x["low"], "low": -x["high"], "close": -x["close"]}
+    return _double_bottom(turned, wing, tolerance)
+
+
+def _largest_residual(x: Columns, length: int) -> FloatArray:
+    def value(window: slice) -> float:
+        bars = np.arange(length, dtype=np.float64)
+        fit = np.polynomial.Polynomial.fit(bars, x["close"][window], 1)
+        return float(np.max(np.abs(x["close"][window] - fit(bars))))
+
+    return _by_window(length, len(x["close"]), value)
+
+
+def _volume_weighted_ema(x: Columns, length: int) -> FloatArray:
+    return _ema(x["close"] * x["volume"], length) / _ema(x["volume"], length)
+
+
+def _rainbow(x: Columns, length: int) -> FloatArray:
+    levels = [x["close"]]
+    for _ in range(10):
+        late = levels[-1]
+        levels.append(_by_window(length, len(late), lambda w, late=late: float(np.mean(late[w]))))
+    return np.mean(levels[1:], axis=0)
+
+
+def _rows_by_price(x: Columns, window: slice) -> tuple[float, dict[int, float], FloatArray]:
+    price = ((x["high"] + x["low"] + x["close"]) / 3.0)[window]
+    size = 2.0 ** math.floor(math.log2((np.max(price) - np.min(price)) / 8.0))
+    rows = dict.fromkeys(range(math.floor(np.min(price) / size), math.floor(np.max(price) / size) + 1), 0.0)
+    for value, volume in zip(price[::-1], x["volume"][window][::-1], strict=True):
+        rows[math.floor(value / size)] += volume
+    return size, rows, price
+
+
+def _point_of_control(x: Columns, length: int) -> FloatArray:
+    def value(window: slice) -> float:
+        size, rows, price = _rows_by_price(x, window)
+        middle = (max(rows, key=lambda row: (rows[row], -row)) + 0.5) * size
+        return float(np.clip(middle, np.min(price), np.max(price)))
+
+    return _by_window(length, len(x["close"]), value)
+
+
+def _value_area_high(x: Columns, length: int) -> FloatArray:
+    def value(window: slice) -> float:
+        size, rows, price = _rows_by_price(x, window)
+        area = [max(rows, key=lambda row: (rows[row], -row))]
+        while sum(rows[row] for row in area) < 0.7 * sum(rows.values()):
+            edges = [row for row in (min(area) - 1, max(area) + 1) if row in rows]
+            area.append(max(edges, key=lambda row: (rows[row], row)))
+        return min((max(area) + 1) * size, float(np.max(price)))
+
+    return _by_window(length, len(x["close"]), value)
+
+
+def _profile_deviation(x: Columns, length: int) -> FloatArray:
+    price = (x["high"] + x["low"] + x["close"]) / 3.0
+
+    def value(window: slice) -> float:
+        mean = np.average(price[window], weights=x["volume"][window])
+        return math.sqrt(np.average((price[window] - mean) ** 2, weights=x["volume"][window]))
+
+    return _by_window(length, len(price), value)
+
+
 CASES = [
     ("wilder", (14,), _wilder),
     ("vwma", (1,), _vwma),
@@ -204,6 +425,34 @@ CASES = [
     ("ichimoku_span_b", (52, 26), lambda x, length, d: _later(_middle(x, length), d)),
     ("bull_power", (13,), lambda x, length: x["high"] - talib.EMA(x["close"], length)),
     ("bear_power", (13,), lambda x, length: x["low"] - talib.EMA(x["close"], length)),
+    ("atr_trailing_stop", (5, 3.5), _atr_trailing_stop),
+    ("atr_trailing_stop", (14, 1.0), _atr_trailing_stop),
+    ("volatility_stop", (7, 3.0), _volatility_stop),
+    ("volatility_stop", (14, 1.2), _volatility_stop),
+    ("vidya", (12, 9), _vidya),
+    ("vidya", (1, 1), _vidya),
+    ("frama", (8,), _frama),
+    ("frama", (3,), _frama),
+    ("renko_run", (0.97,), _renko_run),
+    ("renko_run", (0.053,), _renko_run),
+    ("range_bar_run", (0.97,), _range_bar_run),
+    ("range_bar_run", (0.053,), _range_bar_run),
+    ("gann_trend", (1,), _gann_trend),
+    ("gann_trend", (2,), _gann_trend),
+    ("double_bottom", (3, 0.3), _double_bottom),
+    ("double_top", (3, 0.3), _double_top),
+    ("linear_regression_reach", (3,), _largest_residual),
+    ("linear_regression_reach", (30,), _largest_residual),
+    ("volume_weighted_ema", (3,), _volume_weighted_ema),
+    ("volume_weighted_ema", (12,), _volume_weighted_ema),
+    ("rainbow", (2,), _rainbow),
+    ("rainbow", (7,), _rainbow),
+    ("market_facilitation", (), lambda x: (x["high"] - x["low"]) / x["volume"]),
+    ("point_of_control", (20,), _point_of_control),
+    ("point_of_control", (90,), _point_of_control),
+    ("value_area_high", (20,), _value_area_high),
+    ("value_area_high", (90,), _value_area_high),
+    ("volume_profile_deviation", (20,), _profile_deviation),
 ]
 
 
@@ -255,3 +504,23 @@ def test_mean_of_the_same_ticks_in_another_order_differs_by_rounding_only() -> N
     exact = (np.cumsum(ticks)[190:] - np.concatenate(([0], np.cumsum(ticks)[:-191]))) / 191 / 1e5
     out = compute(INDICATORS["sma"], columns, (191,))
     np.testing.assert_allclose(out[190:], exact, rtol=1e-15 * 8)
+
+
+def test_bricks_and_range_bars_need_a_size() -> None:
+    for name in ("renko_run", "range_bar_run"):
+        with pytest.raises(ValueError, match=f"{name}: size must be more than 0 percent, was 0.0"):
+            compute(INDICATORS[name], random_candles(1, 20), (0.0,))
+
+
+def test_reversal_takes_two_bricks_of_renko_and_one_range_bar() -> None:
+    close = np.array([100.0, 103.5, 101.5, 100.5, 99.0])
+    np.testing.assert_array_equal(compute(INDICATORS["renko_run"], {"close": close}, (1.0,)), [0, 3, 3, -1, -2])
+    np.testing.assert_array_equal(compute(INDICATORS["range_bar_run"], {"close": close}, (1.0,)), [0, 3, -1, -2, -4])
+
+
+def test_profile_without_volume_counts_bars_until_the_window_holds_some() -> None:
+    price = np.array([1.0, 1.0, 1.0, 5.0, 9.0, 9.0])
+    candles: Columns = {"high": price, "low": price, "close": price, "volume": np.zeros(6)}
+    assert compute(INDICATORS["point_of_control"], candles, (6,))[-1] == pytest.approx(1.0, abs=1.0)
+    candles["volume"] = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 2.0])
+    assert compute(INDICATORS["point_of_control"], candles, (6,))[-1] == 9.0
