@@ -69,22 +69,19 @@ ACCOUNT_TRADE_FIELDS = (
 
 
 class Terms(NamedTuple):
-    """Costs and frictions as the compiled code takes them, a value for each market; zero is off."""
+    """Costs and frictions as the compiled code takes them; zero is off."""
 
     slippage: float
     fee: float
     starting_capital: float
-    tier_volumes: FloatArray
-    tier_fees: FloatArray
-    impact: FloatArray
-    participation: FloatArray
-    tick: FloatArray
-    lot: FloatArray
-    minimum_notional: FloatArray
-    funding_long: FloatArray
-    """Share of the position's value a millisecond."""
-    funding_short: FloatArray
+    tiers: FloatArray
+    """(tiers, 2): volume and fee."""
+    frictions: FloatArray
+    """(markets, 7)."""
 
+
+# The columns of `Terms.frictions`; funding is the share of the position's value a millisecond.
+IMPACT, PARTICIPATION, TICK, LOT, MINIMUM_NOTIONAL, LONG_FUNDING, SHORT_FUNDING = range(7)
 
 # The columns of the book, one row a market.
 SIDE, QUANTITY, OWN_CASH, PAID, ENTRY_BAR, ENTRY_PRICE, ENTRY_FILL, EQUITY_BEFORE = range(8)
@@ -127,20 +124,26 @@ def terms_of(costs: Costs, frictions: Sequence[Frictions | None], tables: PoolTa
                 f"tick_size must be at most the lowest price {lowest} of {market.candles.symbol}, was {one.tick_size}"
             )
     given = [one if one is not None else Frictions(starting_capital=1.0) for one in frictions]
-    funding = [one.funding for one in given]
     return Terms(
         slippage=costs.slippage,
         fee=costs.fee,
         starting_capital=given[0].starting_capital,
-        tier_volumes=np.array([tier.volume for tier in given[0].fee_tiers]),
-        tier_fees=np.array([tier.fee for tier in given[0].fee_tiers]),
-        impact=np.array([one.impact.coefficient if one.impact else 0.0 for one in given]),
-        participation=np.array([one.impact.participation if one.impact else 0.0 for one in given]),
-        tick=np.array([one.tick_size or 0.0 for one in given]),
-        lot=np.array([one.lot_size or 0.0 for one in given]),
-        minimum_notional=np.array([one.minimum_notional or 0.0 for one in given]),
-        funding_long=np.array([one.long / (one.hours * HOUR_MS) if one else 0.0 for one in funding]),
-        funding_short=np.array([one.short / (one.hours * HOUR_MS) if one else 0.0 for one in funding]),
+        tiers=np.array([(tier.volume, tier.fee) for tier in given[0].fee_tiers], dtype=np.float64).reshape(-1, 2),
+        frictions=np.array([_friction_row(one) for one in given]),
+    )
+
+
+def _friction_row(frictions: Frictions) -> tuple[float, ...]:
+    impact, funding = frictions.impact, frictions.funding
+    period = funding.hours * HOUR_MS if funding else 1.0
+    return (
+        impact.coefficient if impact else 0.0,
+        impact.participation if impact else 0.0,
+        frictions.tick_size or 0.0,
+        frictions.lot_size or 0.0,
+        frictions.minimum_notional or 0.0,
+        funding.long / period if funding else 0.0,
+        funding.short / period if funding else 0.0,
     )
 
 
@@ -152,10 +155,10 @@ def pool_stop_levels(stops: Stops, tables: PoolTables) -> StopLevels:
 
 
 @njit(cache=True)
-def _fee_on(day: int, terms: Terms, totals: FloatArray, traded: FloatArray) -> float:
+def _fee_on(day: int, fee: float, tiers: FloatArray, totals: FloatArray, traded: FloatArray) -> float:
     """Return the fee of a UTC day: the tier of the money traded on the 30 days before it."""
-    if len(terms.tier_volumes) == 0:
-        return terms.fee
+    if len(tiers) == 0:
+        return fee
     before = int(totals[FEE_DAY])
     if day != before:
         for cleared in range(max(before + 1, day - TRADED_DAYS + 1), day + 1):
@@ -163,19 +166,20 @@ def _fee_on(day: int, terms: Terms, totals: FloatArray, traded: FloatArray) -> f
         volume = 0.0
         for past in range(max(day - TRADED_DAYS + 1, 0), day):
             volume += traded[past % TRADED_DAYS]
-        totals[FEE], totals[FEE_DAY] = terms.fee, day
-        for tier in range(len(terms.tier_volumes)):
-            if volume >= terms.tier_volumes[tier]:
-                totals[FEE] = terms.tier_fees[tier]
+        totals[FEE], totals[FEE_DAY] = fee, day
+        for tier in range(len(tiers)):
+            if volume >= tiers[tier, 0]:
+                totals[FEE] = tiers[tier, 1]
     return float(totals[FEE])
 
 
 @njit(cache=True)
-def _fill_price(price: float, buys: bool, quantity: float, volume: float, market: int, terms: Terms) -> float:
+def _fill_price(
+    price: float, buys: bool, quantity: float, volume: float, slippage: float, impact: float, tick: float
+) -> float:
     """Return what the trader gets or pays for a unit: slippage, impact, then the tick that is worse."""
-    slippage, tick = terms.slippage, terms.tick[market]
-    if terms.impact[market] > 0.0:
-        slippage += terms.impact[market] * np.sqrt(quantity / volume)
+    if impact > 0.0:
+        slippage += impact * np.sqrt(quantity / volume)
     filled = price * (1.0 + slippage) if buys else price * max(1.0 - slippage, 0.0)
     if tick > 0.0:
         ticks = filled / tick
@@ -194,19 +198,17 @@ def _charge(price: float, rate: float, time: int, position: FloatArray) -> None:
 
 
 @njit(cache=True)
-def _worth(price: float, market: int, book: FloatArray) -> float:
-    return max(book[market, OWN_CASH] + book[market, QUANTITY] * price, 0.0)
-
-
-@njit(cache=True)
-def _equity_at_opens(step: int, prices: PoolPrices, book: FloatArray, totals: FloatArray) -> float:
+def _equity_at_opens(
+    step: int, opens: FloatArray, closes: FloatArray, step_of: IntArray, bar_at: IntArray, book: FloatArray,
+    totals: FloatArray,
+) -> float:  # fmt: skip
     """Return free cash and all positions at the opens of `step`; without a candle there, at the last close."""
     equity = totals[FREE]
     for market in range(len(book)):
         if book[market, SIDE] != 0.0:
-            bar = prices.bar_at[market, step]
-            price = prices.open[bar] if prices.step_of[bar] == step else prices.close[bar]
-            equity += _worth(price, market, book)
+            bar = bar_at[market, step]
+            price = opens[bar] if step_of[bar] == step else closes[bar]
+            equity += max(book[market, OWN_CASH] + book[market, QUANTITY] * price, 0.0)
     return float(equity)
 
 
@@ -228,28 +230,28 @@ def _point(step: int, equity: float, totals: FloatArray) -> None:
 
 @njit(cache=True)
 def _open_position(
-    market: int, step: int, side: float, stake: float, equity: float, prices: PoolPrices, stops: StopLevels,
-    terms: Terms, book: FloatArray, totals: FloatArray, traded: FloatArray,
+    market: int, bar: int, time: int, price: float, volume: float, side: float, stake: float, equity: float,
+    slippage: float, fee: float, tiers: FloatArray, frictions: FloatArray, book: FloatArray, totals: FloatArray,
+    traded: FloatArray,
 ) -> None:  # fmt: skip
-    """Enter at the open with at most `stake`; nothing happens where it buys less than a lot or too small an order."""
-    bar, time = prices.bar_at[market, step], prices.step_time[step]
-    price, volume = prices.open[bar], prices.volume[bar]
+    """Enter at `price` with at most `stake`; nothing happens where it buys less than a lot or too small an order."""
+    impact, participation, tick = frictions[market, IMPACT], frictions[market, PARTICIPATION], frictions[market, TICK]
     day = time // DAY_MS
-    kept = 1.0 - _fee_on(day, terms, totals, traded)
+    kept = 1.0 - _fee_on(day, fee, tiers, totals, traded)
     long = side > 0.0
-    quantity = stake * kept / (price * (1.0 + terms.slippage)) if long else stake / price
-    if terms.participation[market] > 0.0:
-        quantity = min(quantity, terms.participation[market] * volume)
-    if long and (terms.impact[market] > 0.0 or terms.tick[market] > 0.0):
-        quantity = min(quantity, stake * kept / _fill_price(price, True, quantity, volume, market, terms))
-    lot = terms.lot[market]
+    quantity = stake * kept / (price * (1.0 + slippage)) if long else stake / price
+    if participation > 0.0:
+        quantity = min(quantity, participation * volume)
+    if long and (impact > 0.0 or tick > 0.0):
+        quantity = min(quantity, stake * kept / _fill_price(price, True, quantity, volume, slippage, impact, tick))
+    lot = frictions[market, LOT]
     if lot > 0.0:
         quantity = lot * np.floor(quantity / lot + ROUNDING)
     if quantity <= 0.0:
         return
     # Fewer units than asked about at first move the price less, so the stake still pays for them.
-    filled = _fill_price(price, long, quantity, volume, market, terms)
-    if quantity * filled < terms.minimum_notional[market]:
+    filled = _fill_price(price, long, quantity, volume, slippage, impact, tick)
+    if quantity * filled < frictions[market, MINIMUM_NOTIONAL]:
         return
     paid = min(quantity * filled / kept if long else quantity * price, stake)
     totals[FREE] -= paid
@@ -261,30 +263,29 @@ def _open_position(
     position[FEES] = paid - quantity * filled if long else quantity * filled * (1.0 - kept)
     position[ENTRY_BAR], position[ENTRY_PRICE], position[ENTRY_FILL] = bar, price, filled
     position[EQUITY_BEFORE], position[EXTREME], position[RATCHET] = equity, price, np.nan
-    if len(stops.trail_distance) > 0:
-        position[RATCHET] = price - side * stops.trail_distance[bar - 1]
     position[CHARGED_UNTIL], position[FUNDED], position[LEAVING] = time, 0.0, 0.0
 
 
 @njit(cache=True)
 def _close_position(
-    market: int, step: int, price: float, reason: int, fraction: float, prices: PoolPrices, terms: Terms,
-    book: FloatArray, totals: FloatArray, traded: FloatArray, trades: FloatArray,
+    market: int, bar: int, begin: int, time: int, price: float, volume: float, reason: int, fraction: float,
+    slippage: float, fee: float, tiers: FloatArray, frictions: FloatArray, book: FloatArray, totals: FloatArray,
+    traded: FloatArray, trades: FloatArray,
 ) -> None:  # fmt: skip
     """Leave at `price`, or only count the position where `reason` is OPEN."""
-    bar, time = prices.bar_at[market, step], prices.step_time[step]
     position = book[market]
     side, quantity, paid = position[SIDE], abs(position[QUANTITY]), position[PAID]
     long, filled = side > 0.0, price
     if reason == OPEN:
-        received = _worth(price, market, book)
+        received = max(position[OWN_CASH] + position[QUANTITY] * price, 0.0)
     elif reason == LIQUIDATION:
         received = 0.0
     else:
-        _charge(price, terms.funding_long[market] if long else terms.funding_short[market], time, position)
-        filled = _fill_price(price, not long, quantity, prices.volume[bar], market, terms)
+        _charge(price, frictions[market, LONG_FUNDING if long else SHORT_FUNDING], time, position)
+        impact, tick = frictions[market, IMPACT], frictions[market, TICK]
+        filled = _fill_price(price, not long, quantity, volume, slippage, impact, tick)
         day = time // DAY_MS
-        kept = 1.0 - _fee_on(day, terms, totals, traded)
+        kept = 1.0 - _fee_on(day, fee, tiers, totals, traded)
         exchanged = quantity * filled * kept if long else -quantity * filled / kept
         received = max(position[OWN_CASH] + exchanged, 0.0)
         position[FEES] += abs(quantity * filled - abs(exchanged))
@@ -297,16 +298,19 @@ def _close_position(
         totals[LOSS] -= profit
     count = int(totals[COUNT])
     if count < len(trades):
-        row, begin = trades[count], prices.first_bar[market]
-        row[0], row[1], row[2], row[3] = market, side, position[ENTRY_BAR] - begin, bar - begin
-        row[4], row[5], row[6], row[7] = position[ENTRY_PRICE], price, position[EQUITY_BEFORE], reason
-        row[8], row[9], row[10], row[11], row[12] = quantity, position[ENTRY_FILL], filled, paid, received
-        row[13], row[14] = position[FEES], position[FUNDED]
+        trades[count, 0], trades[count, 1] = market, side
+        trades[count, 2], trades[count, 3] = position[ENTRY_BAR] - begin, bar - begin
+        trades[count, 4], trades[count, 5] = position[ENTRY_PRICE], price
+        trades[count, 6], trades[count, 7] = position[EQUITY_BEFORE], reason
+        trades[count, 8], trades[count, 9], trades[count, 10] = quantity, position[ENTRY_FILL], filled
+        trades[count, 11], trades[count, 12] = paid, received
+        trades[count, 13], trades[count, 14] = position[FEES], position[FUNDED]
     totals[COUNT] += 1.0
     totals[TRADED_SIDES] += fraction if reason == OPEN else 2.0 * fraction
     if reason != OPEN:
         totals[FREE] += received
         totals[HELD] -= 1.0
+        totals[WAITING] -= position[LEAVING]
         position[SIDE], position[QUANTITY], position[LEAVING] = 0.0, 0.0, 0.0
 
 
@@ -341,20 +345,148 @@ def _stop_on(
 
 
 @njit(cache=True)
-def _next_decision(step: int, prices: PoolPrices, first_word: IntArray, decisions: WordArray) -> int:
-    """Return the first step from `step` on at which a market says to enter and has a candle more to fill it."""
-    soonest = len(prices.step_time)
-    for market in range(len(prices.first_bar) - 1):
-        begin = prices.first_bar[market]
-        bars = prices.first_bar[market + 1] - begin
-        newest = prices.bar_at[market, step]
-        start = 0 if newest < 0 else newest - begin + (0 if prices.step_of[newest] == step else 1)
-        words = slice(first_word[market], first_word[market + 1])
-        for rule in range(0, len(decisions), 2):
-            bar = next_set_bit(decisions[rule, words], start, bars)
-            if bar < bars - 1:
-                soonest = min(soonest, prices.step_of[begin + bar])
+def _next_decision(
+    step: int, minimum_holding: int, full: bool, first_bar: IntArray, step_of: IntArray, bar_at: IntArray,
+    first_word: IntArray, decisions: WordArray, book: FloatArray,
+) -> int:  # fmt: skip
+    """Return the first step from `step` on whose rules may change something; the number of steps when none does.
+
+    That is an exit of what is held and an entry of what is not. While all positions are taken (`full`) an entry is
+    dropped at the next step's open, unless an exit comes before, which is found by itself; so it counts only where its
+    market has no candle at the next step.
+    """
+    steps = bar_at.shape[1]
+    soonest = steps
+    for held in (True, False):
+        for market in range(len(book)):
+            side = book[market, SIDE]
+            if (side != 0.0) != held:
+                continue
+            begin = first_bar[market]
+            bars = first_bar[market + 1] - begin
+            newest = bar_at[market, step]
+            start = 0 if newest < 0 else newest - begin + (0 if step_of[newest] == step else 1)
+            if held:
+                start = max(start, int(book[market, ENTRY_BAR]) - begin + minimum_holding)
+            words = slice(first_word[market], first_word[market + 1])
+            for rule in range(len(decisions)):
+                matters = rule == (1 if side > 0.0 else 3) if held else rule % 2 == 0
+                if not matters:
+                    continue
+                bar = next_set_bit(decisions[rule, words], start, bars)
+                while full and not held and bar < bars - 1 and step_of[begin + bar] < soonest:
+                    if step_of[begin + bar + 1] > step_of[begin + bar] + 1:
+                        break
+                    bar = next_set_bit(decisions[rule, words], bar + 1, bars)
+                if bar < bars - 1:
+                    soonest = min(soonest, step_of[begin + bar])
     return soonest
+
+
+@njit(cache=True)
+def _next_fixed_stop(
+    step: int, end: int, highs: FloatArray, lows: FloatArray, volumes: FloatArray, step_of: IntArray,
+    bar_at: IntArray, stop_loss: float, take_profit: float, needs_volume: bool, market: int, last_bar: int,
+    book: FloatArray,
+) -> int:  # fmt: skip
+    """Return the first step from `step` to before `end` on which a position meets a stop; `end` when it meets none."""
+    side, entry = book[market, SIDE], book[market, ENTRY_PRICE]
+    adverse = -book[market, OWN_CASH] / book[market, QUANTITY]
+    if stop_loss > 0.0 and side * (entry * (1.0 - side * stop_loss)) >= side * adverse:
+        adverse = entry * (1.0 - side * stop_loss)
+    target = entry * (1.0 + side * take_profit) if take_profit > 0.0 else side * np.inf
+    lower, upper = (adverse, target) if side > 0.0 else (target, adverse)
+    # No price is below zero: a long without stops has nothing to meet.
+    if lower <= 0.0 and upper == np.inf:
+        return end
+    bar = bar_at[market, step]
+    if step_of[bar] < step:
+        bar += 1
+    while bar <= last_bar and step_of[bar] < end:
+        if (lows[bar] <= lower or highs[bar] >= upper) and (not needs_volume or volumes[bar] > 0.0):
+            return step_of[bar]
+        bar += 1
+    return end
+
+
+@njit(cache=True)
+def _next_trailing_stop(
+    step: int, end: int, opens: FloatArray, highs: FloatArray, lows: FloatArray, volumes: FloatArray,
+    step_of: IntArray, bar_at: IntArray, trail_distance: FloatArray, stop_loss: float, take_profit: float,
+    trailing_stop: float, needs_volume: bool, market: int, last_bar: int, book: FloatArray, keep: bool,
+) -> int:  # fmt: skip
+    """Do as `_next_fixed_stop`; with `keep` carry the stops that follow the price to there."""
+    side, entry_bar, entry = book[market, SIDE], book[market, ENTRY_BAR], book[market, ENTRY_PRICE]
+    liquidation = -book[market, OWN_CASH] / book[market, QUANTITY]
+    extreme, ratchet = book[market, EXTREME], book[market, RATCHET]
+    bar = bar_at[market, step]
+    if step_of[bar] < step:
+        bar += 1
+    while bar <= last_bar and step_of[bar] < end:
+        if not needs_volume or volumes[bar] > 0.0:
+            _, reason = _stop_on(
+                bar > entry_bar, opens[bar], highs[bar], lows[bar], side, entry, liquidation, extreme, ratchet,
+                stop_loss, take_profit, trailing_stop,
+            )  # fmt: skip
+            if reason != SIGNAL:
+                end = step_of[bar]
+                break
+            distance = trail_distance[bar] if len(trail_distance) > 0 else np.nan
+            extreme, ratchet = _follow(highs[bar] if side > 0.0 else lows[bar], side, distance, extreme, ratchet)
+        bar += 1
+    if keep:
+        book[market, EXTREME], book[market, RATCHET] = extreme, ratchet
+    return end
+
+
+@njit(cache=True)
+def _follow(reached: float, side: float, distance: float, extreme: float, ratchet: float) -> tuple[float, float]:
+    """Return the best price so far and the ratchet of an ATR trail after a bar that reached `reached`."""
+    if side * reached > side * extreme:
+        extreme = reached
+    tighter = reached - side * distance
+    # NaN is a distance that is off or not known yet.
+    if not side * tighter <= side * ratchet and tighter == tighter:
+        ratchet = tighter
+    return extreme, ratchet
+
+
+@njit(cache=True)
+def _hold(
+    first: int, end: int, closes: FloatArray, bar_at: IntArray, book: FloatArray, totals: FloatArray,
+    daily_equity: FloatArray, day_ends: IntArray, curve: FloatArray, capital: float, day: int,
+) -> int:  # fmt: skip
+    """Mark the closes of the steps from `first` to before `end`, on which nothing is traded; return the next day."""
+    markets, days, draws = len(book), len(daily_equity), len(curve) > 0
+    point, peak, peak_step, drawdown = totals[POINT], totals[PEAK], totals[PEAK_STEP], totals[DRAWDOWN]
+    mean, squared, downside = totals[MEAN], totals[SQUARED], totals[DOWNSIDE]
+    lowest = (1.0 - drawdown) * peak
+    for step in range(first, end):
+        equity = totals[FREE]
+        for market in range(markets):
+            if book[market, SIDE] != 0.0:
+                price = closes[bar_at[market, step]]
+                equity += max(book[market, OWN_CASH] + book[market, QUANTITY] * price, 0.0)
+        while day < days and day_ends[day] < step:
+            daily_equity[day] = point / capital
+            day += 1
+        if draws:
+            curve[step] = equity / capital
+        change = equity / point - 1.0 if point > 0.0 else 0.0
+        mean += change
+        squared += change * change
+        downside += change * change if change < 0.0 else 0.0
+        point = equity
+        if equity > peak:
+            totals[LONGEST] = max(totals[LONGEST], step - peak_step)
+            peak, peak_step = equity, float(step)
+            lowest = (1.0 - drawdown) * peak
+        elif equity < lowest:
+            drawdown = 1.0 - equity / peak
+            lowest = (1.0 - drawdown) * peak
+    totals[POINT], totals[PEAK], totals[PEAK_STEP], totals[DRAWDOWN] = point, peak, peak_step, drawdown
+    totals[MEAN], totals[SQUARED], totals[DOWNSIDE] = mean, squared, downside
+    return day
 
 
 @njit(cache=True, nogil=True)
@@ -384,23 +516,53 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
     opens, highs, lows, closes, volumes = prices.open, prices.high, prices.low, prices.close, prices.volume
     first_bar, step_of, bar_at, step_time = prices.first_bar, prices.step_of, prices.bar_at, prices.step_time
     day_ends, bar_ms = prices.day_ends, prices.bar_ms
-    participation, funding_long, funding_short = terms.participation, terms.funding_long, terms.funding_short
+    slippage, fee, tiers, frictions = terms.slippage, terms.fee, terms.tiers, terms.frictions
     stop_loss, take_profit, trailing_stop = stops.stop_loss, stops.take_profit, stops.trailing_stop
     trail_distance, follows_range = stops.trail_distance, len(stops.trail_distance) > 0
+    follows = follows_range or trailing_stop > 0.0
     both_sides = len(decisions) > 2
+    funded = bool(np.any(frictions[:, LONG_FUNDING] != 0.0) or np.any(frictions[:, SHORT_FUNDING] != 0.0))
     steps, markets = len(step_time), len(first_bar) - 1
     capital = terms.starting_capital
     book, totals, traded = np.zeros((markets, BOOK_COLUMNS)), np.zeros(TOTALS), np.zeros(TRADED_DAYS)
     totals[FREE] = totals[POINT] = totals[PEAK] = capital
-    totals[FEE], totals[FEE_DAY] = terms.fee, -1.0
+    totals[FEE], totals[FEE_DAY] = fee, -1.0
     # Whether an order can be filled: there is a candle, and under market impact it has volume.
     fills = np.zeros(markets, dtype=np.bool_)
     day, days, drawn, step = 0, len(daily_equity), 0, 0
     while step < steps:
-        if totals[HELD] == 0.0 and totals[WAITING] == 0.0:
-            if totals[FREE] < RUIN * capital:
+        if totals[WAITING] == 0.0 and not (funded and totals[HELD] > 0.0):
+            if totals[HELD] == 0.0 and totals[FREE] < RUIN * capital:
                 break
-            step = _next_decision(step, prices, first_word, decisions)
+            full = totals[HELD] >= positions
+            upcoming = _next_decision(
+                step, minimum_holding, full, first_bar, step_of, bar_at, first_word, decisions, book
+            )  # fmt: skip
+            if totals[HELD] > 0.0 and upcoming > step:
+                # The second round carries trailing stops to the end that all markets agree on.
+                for keep in (False, True):
+                    for market in range(markets):
+                        if book[market, SIDE] == 0.0:
+                            continue
+                        needs_volume, last_bar = frictions[market, PARTICIPATION] > 0.0, first_bar[market + 1] - 1
+                        if follows:
+                            upcoming = _next_trailing_stop(
+                                step, upcoming, opens, highs, lows, volumes, step_of, bar_at, trail_distance,
+                                stop_loss, take_profit, trailing_stop, needs_volume, market, last_bar, book, keep,
+                            )  # fmt: skip
+                        elif not keep:
+                            upcoming = _next_fixed_stop(
+                                step, upcoming, highs, lows, volumes, step_of, bar_at, stop_loss, take_profit,
+                                needs_volume, market, last_bar, book,
+                            )  # fmt: skip
+                if len(curve) > 0:
+                    curve[drawn:step] = totals[POINT] / capital
+                    drawn = upcoming
+                day = _hold(
+                    step, upcoming, closes, bar_at, book, totals, daily_equity, day_ends, curve, capital, day
+                )  # fmt: skip
+                totals[EXPOSURE] += totals[HELD] * fraction * (upcoming - step)
+            step = upcoming
             if step >= steps:
                 break
         while day < days and day_ends[day] < step:
@@ -414,14 +576,17 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
         leaves = False
         for market in range(markets):
             bar = bar_at[market, step]
-            fills[market] = bar >= 0 and step_of[bar] == step and (participation[market] == 0.0 or volumes[bar] > 0.0)
+            fills[market] = (
+                bar >= 0 and step_of[bar] == step and (frictions[market, PARTICIPATION] == 0.0 or volumes[bar] > 0.0)
+            )
             if book[market, LEAVING] != 0.0 and fills[market]:
                 _close_position(
-                    market, step, opens[bar], SIGNAL, fraction, prices, terms, book, totals, traded, trades
+                    market, bar, first_bar[market], step_time[step], opens[bar], volumes[bar], SIGNAL, fraction,
+                    slippage, fee, tiers, frictions, book, totals, traded, trades,
                 )  # fmt: skip
                 leaves = True
         if leaves or totals[WAITING] > 0.0:
-            equity = _equity_at_opens(step, prices, book, totals)
+            equity = _equity_at_opens(step, opens, closes, step_of, bar_at, book, totals)
             if leaves:
                 _point(step, equity, totals)
             for market in range(markets):
@@ -429,14 +594,17 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
                 if side != 0.0 and fills[market]:
                     stake = min(equity * fraction, totals[FREE])
                     if totals[HELD] < positions and stake >= RUIN * capital:
+                        bar = bar_at[market, step]
                         _open_position(
-                            market, step, side, stake, equity, prices, stops, terms, book, totals, traded
+                            market, bar, step_time[step], opens[bar], volumes[bar], side, stake, equity,
+                            slippage, fee, tiers, frictions, book, totals, traded,
                         )  # fmt: skip
+                        if follows_range and book[market, SIDE] != 0.0:
+                            book[market, RATCHET] = opens[bar] - side * trail_distance[bar - 1]
                     book[market, ORDER] = 0.0
                     totals[WAITING] -= 1.0
 
         if changed or totals[HELD] > 0.0:
-            equity = 0.0
             for market in range(markets):
                 side = book[market, SIDE]
                 if side == 0.0:
@@ -450,23 +618,27 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
                     )  # fmt: skip
                     if reason != SIGNAL:
                         _close_position(
-                            market, step, price, reason, fraction, prices, terms, book, totals, traded, trades
+                            market, bar, first_bar[market], step_time[step], price, volumes[bar], reason, fraction,
+                            slippage, fee, tiers, frictions, book, totals, traded, trades,
                         )  # fmt: skip
                         changed = True
                         continue
-                    reached = highs[bar] if side > 0.0 else lows[bar]
-                    if side * reached > side * book[market, EXTREME]:
-                        book[market, EXTREME] = reached
-                    if follows_range:
-                        tighter = reached - side * trail_distance[bar]
-                        if not side * tighter <= side * book[market, RATCHET] and tighter == tighter:
-                            book[market, RATCHET] = tighter
-                rate = funding_long[market] if side > 0.0 else funding_short[market]
+                    distance = trail_distance[bar] if follows_range else np.nan
+                    book[market, EXTREME], book[market, RATCHET] = _follow(
+                        highs[bar] if side > 0.0 else lows[bar], side, distance, book[market, EXTREME],
+                        book[market, RATCHET],
+                    )  # fmt: skip
+                rate = frictions[market, LONG_FUNDING if side > 0.0 else SHORT_FUNDING]
                 if rate != 0.0:
                     _charge(closes[bar], rate, step_time[step] + bar_ms, book[market])
-                equity += max(book[market, OWN_CASH] + book[market, QUANTITY] * closes[bar], 0.0)
             if changed or totals[HELD] > 0.0:
-                _point(step, equity + totals[FREE], totals)
+                # In the order of `_hold`: how the steps are cut must not change a bit.
+                equity = totals[FREE]
+                for market in range(markets):
+                    if book[market, SIDE] != 0.0:
+                        price = closes[bar_at[market, step]]
+                        equity += max(book[market, OWN_CASH] + book[market, QUANTITY] * price, 0.0)
+                _point(step, equity, totals)
                 totals[EXPOSURE] += totals[HELD] * fraction
 
         for market in range(markets):
@@ -480,8 +652,9 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
             side = book[market, SIDE]
             if side != 0.0:
                 said = leaves_long if side > 0.0 else leaves_short
-                if said and bar - book[market, ENTRY_BAR] >= minimum_holding:
+                if said and book[market, LEAVING] == 0.0 and bar - book[market, ENTRY_BAR] >= minimum_holding:
                     book[market, LEAVING] = 1.0
+                    totals[WAITING] += 1.0
                 if book[market, LEAVING] == 0.0:
                     continue
             before = book[market, ORDER]
@@ -496,9 +669,10 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
 
     for market in range(markets):
         if book[market, SIDE] != 0.0:
-            price = closes[bar_at[market, steps - 1]]
+            bar = bar_at[market, steps - 1]
             _close_position(
-                market, steps - 1, price, OPEN, fraction, prices, terms, book, totals, traded, trades
+                market, bar, first_bar[market], step_time[steps - 1], closes[bar], volumes[bar], OPEN, fraction,
+                slippage, fee, tiers, frictions, book, totals, traded, trades,
             )  # fmt: skip
     daily_equity[day:] = totals[POINT] / capital
     curve[drawn:] = totals[POINT] / capital
