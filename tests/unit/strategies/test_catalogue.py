@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from dataclasses import replace
+
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 from made_candles import candles_made_for
 from waves import random_genomes, wave_candles
@@ -13,12 +18,69 @@ from alpharay.backtest.market import open_market
 from alpharay.backtest.population import backtest_population
 from alpharay.backtest.single import backtest_strategy
 from alpharay.backtest.walk import OUTCOME_FIELDS
-from alpharay.strategies.catalogue import CATALOGUE, strategy_named
+from alpharay.strategies.catalogue import CATALOGUE, NOTES, strategy_named
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
 from alpharay.strategies.evaluation import signals
 from alpharay.strategies.strategy import strategy_id
 
+THE_SIXTY = """
+ADX_DMI ADX_STOCHASTIC AROON_MFI ATR_CCI ATR_TRAILING_STOP AWESOME_OSCILLATOR BBAND_W_R CHAIKIN_OSCILLATOR
+CMF_ZERO_LINE CMO_MFI DEMA_TEMA_CROSSOVER DONCHIAN_BREAKOUT DOUBLE_EMA_CROSSOVER DOUBLE_TOP_BOTTOM DPO_CROSSOVER
+ELDER_RAY_MA EMA_MACD FIBONACCI_RETRACEMENTS FRAMA GANN_SWING HEIKEN_ASHI ICHIMOKU_CLOUD KLINGER_VOLUME KST_OSCILLATOR
+LINEAR_REGRESSION_CHANNELS MACD_CROSSOVER MASS_INDEX MOMENTUM_PINBALL MOMENTUM_SMA_CROSSOVER OBV_EMA PARABOLIC_SAR PIVOT
+PRICE_GAP PRICE_OSCILLATOR_SIGNAL PVT RAINBOW_OSCILLATOR RANGE_BARS REGRESSION_CHANNEL RENKO_CHART ROC_MA_CROSSOVER
+RSI_EMA_CROSSOVER RVI SAR_MFI SMA_EMA_CROSSOVER SMA_RSI STOCHASTIC_EMA STOCHASTIC_RSI TICK_VOLUME_ANALYSIS
+TRIPLE_EMA_CROSSOVER TRIX_SIGNAL_LINE VARIABLE_PERIOD_EMA VOLATILITY_STOP VOLUME_BREAKOUT VOLUME_PROFILE
+VOLUME_PROFILE_DEVIATIONS VOLUME_SPREAD_ANALYSIS VOLUME_WEIGHTED_MACD VPT VWAP_CROSSOVER VWAP_MEAN_REVERSION
+""".split()  # noqa: SIM905 - a list would take sixty lines
+
 every_strategy = pytest.mark.parametrize("strategy", CATALOGUE.values(), ids=list(CATALOGUE))
+
+
+def test_the_catalogue_holds_the_sixty_by_name():
+    assert list(CATALOGUE) == sorted(THE_SIXTY)
+    assert len(CATALOGUE) == 60
+
+
+@every_strategy
+def test_the_description_ends_in_its_source(strategy):
+    assert re.search(r"\(.*(19|20)\d\d.*\)", strategy.description)
+
+
+def test_notes_are_about_strategies_of_the_catalogue():
+    assert set(NOTES) <= set(CATALOGUE)
+
+
+def test_no_two_strategies_enter_on_the_same_bars():
+    candles = wave_candles()
+    entered = {name: signals(one, one.defaults, candles).enter for name, one in CATALOGUE.items()}
+    for one, other in itertools.combinations(entered, 2):
+        assert not np.array_equal(entered[one], entered[other]), f"{one} is {other}"
+
+
+@every_strategy
+@pytest.mark.parametrize("volume", [0.0, 5.0])
+def test_a_flat_market_is_never_entered(strategy, volume):
+    columns = {name: np.full(600, 100.1) for name in ("open", "high", "low", "close")}
+    flat = replace(wave_candles(600), **columns, volume=np.full(600, volume))
+    assert not signals(strategy, strategy.defaults, flat).enter.any()
+    assert len(backtest_strategy(strategy, strategy.defaults, flat).trades) == 0
+
+
+@every_strategy
+def test_no_trade_has_a_missing_number(strategy):
+    for genome in random_genomes(strategy, 5, seed=9):
+        result = backtest_strategy(strategy, strategy.from_genome(genome), candles_made_for(strategy.name))
+        numbers = result.trades.select(pl.selectors.float()).to_numpy()
+        assert np.isfinite(numbers).all()
+        assert np.isfinite(list(result.outcome.values())).all()
+
+
+@every_strategy
+def test_a_market_without_volume_is_answered_without_a_missing_number(strategy):
+    quiet = replace(wave_candles(600), volume=np.zeros(600))
+    result = backtest_strategy(strategy, strategy.defaults, quiet)
+    assert np.isfinite(list(result.outcome.values())).all()
 
 
 @every_strategy
