@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def run_tasks(tasks: Sequence[Task], compute: Callable[[Task], Record], file: Pa
     """Return the records of all tasks, computing those that `file` does not hold and adding them to it."""
     known = {Task(item["market"], item["run"], item["sharpe"]): item for item in _read(file)}
     records = [known[task] for task in tasks if task in known]
+    _end_last_line(file)
     missing = [task for task in tasks if task not in known]
     for task in _with_progress(missing, len(records), title):
         record = {**asdict(task), **compute(task)}
@@ -95,9 +97,18 @@ def records_file(folder: Path | None, benchmark: str, configuration: Configurati
 def _read(file: Path | None) -> list[Record]:
     if file is None or not file.is_file():
         return []
-    # A process that was killed while it wrote leaves half a line at the end.
-    whole, _, _ = file.read_text().rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines() if line]
+    records = []
+    for line in file.read_text().splitlines():
+        # A process that was killed while it wrote leaves half a line: that run is done again.
+        with suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return records
+
+
+def _end_last_line(file: Path | None) -> None:
+    if file is not None and file.is_file() and not file.read_text().endswith("\n"):
+        with file.open("a") as lines:
+            lines.write("\n")
 
 
 def _with_progress(tasks: Sequence[Task], done: int, title: str) -> Iterable[Task]:

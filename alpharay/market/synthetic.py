@@ -70,7 +70,7 @@ def garch_candles(
     path = start_price * np.cumprod(np.concatenate([[1.0], 1.0 + returns]))
     opened, close = path[:-1], path[1:]
     high, low = _excursions(returns, generator)
-    volume = np.exp(generator.normal(0.0, 0.5, bars)) * (1.0 + np.abs(returns) / max(float(returns.std()), 1e-12))
+    volume = np.exp(generator.normal(0.0, 0.5, bars)) * (1.0 + np.abs(returns) / _deviation(market, timeframe))
     length = timeframe_ms(timeframe)
     return Candles(
         exchange=SYNTHETIC_EXCHANGE,
@@ -85,9 +85,14 @@ def garch_candles(
     )
 
 
+def _deviation(market: GarchMarket, timeframe: str) -> float:
+    """Return the long-run standard deviation of one candle's return."""
+    return market.volatility * float(np.sqrt(timeframe_ms(timeframe) / (365.0 * DAY_MS)))
+
+
 def _garch_returns(bars: int, market: GarchMarket, timeframe: str, generator: np.random.Generator) -> FloatArray:
     """Return arithmetic returns: h[t] = omega + alpha r[t-1]^2 + beta h[t-1], r[t] = sqrt(h[t]) z[t]."""
-    long_run = market.volatility**2 * timeframe_ms(timeframe) / (365.0 * DAY_MS)
+    long_run = _deviation(market, timeframe) ** 2
     omega = long_run * (1.0 - market.alpha - market.beta)
     freedom = market.degrees_of_freedom
     innovations = generator.standard_t(freedom, bars) * np.sqrt((freedom - 2.0) / freedom)
