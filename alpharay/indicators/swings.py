@@ -61,51 +61,32 @@ def _passed_turns(high: FloatArray, low: FloatArray, bars: int) -> FloatArray:
     return out
 
 
-@indicator(
-    inputs=("high", "low", "close"),
-    warm_up=lambda wing, tolerance: 2 * wing,  # noqa: ARG005
-    memory="recursive",
-)
-def double_bottom(high: FloatArray, low: FloatArray, close: FloatArray, wing: int, tolerance: float) -> FloatArray:
-    """Return 1 on the bar whose close completes a double bottom, else 0 (Edwards & Magee 1948).
+@indicator(inputs=("high", "low", "close"), warm_up=lambda wing: 2 * wing, memory="recursive")
+def double_bottom(high: FloatArray, low: FloatArray, close: FloatArray, wing: int) -> FloatArray:
+    """Return how even the double bottom is that this close completes, 0 to 1; 0 where it completes none.
 
-    A bottom is a low that is below the `wing` lows before it and not above the `wing` after it. Two bottoms in a row
-    make the pattern when they differ by at most `tolerance` of its height, the way from the lower one to the highest
-    high between them. The first close above that high completes it, a close below the lower bottom ends it.
+    A bottom is a low that is below the `wing` lows before it and not above the `wing` after it. The first close above
+    the highest high between the last two bottoms completes them, unless one below the lower bottom came first. They
+    are as even as their difference is small beside the height from the lower bottom to that high (Edwards & Magee
+    1948).
     """
-    return _second_bottoms(high, low, close, wing, tolerance)
+    return _completions(high, low, close, window_lowest(low, wing), window_lowest(low, 2 * wing + 1), wing)
 
 
-@indicator(
-    inputs=("high", "low", "close"),
-    warm_up=lambda wing, tolerance: 2 * wing,  # noqa: ARG005
-    memory="recursive",
-)
-def double_top(high: FloatArray, low: FloatArray, close: FloatArray, wing: int, tolerance: float) -> FloatArray:
-    """Return 1 on the bar whose close completes a double top, else 0: `double_bottom` on the chart turned over."""
-    return _second_bottoms(-low, -high, -close, wing, tolerance)
-
-
-def _second_bottoms(high: FloatArray, low: FloatArray, close: FloatArray, wing: int, tolerance: float) -> FloatArray:
-    before, around = window_lowest(low, wing), window_lowest(low, 2 * wing + 1)
-    return _completions(high, low, close, before, around, wing, tolerance)
+@indicator(inputs=("high", "low", "close"), warm_up=lambda wing: 2 * wing, memory="recursive")
+def double_top(high: FloatArray, low: FloatArray, close: FloatArray, wing: int) -> FloatArray:
+    """Return how even the double top is that this close completes: `double_bottom` on the chart turned over."""
+    return double_bottom(-low, -high, -close, wing)
 
 
 @kernel
 def _completions(
-    high: FloatArray,
-    low: FloatArray,
-    close: FloatArray,
-    before: FloatArray,
-    around: FloatArray,
-    wing: int,
-    tolerance: float,
+    high: FloatArray, low: FloatArray, close: FloatArray, before: FloatArray, around: FloatArray, wing: int
 ) -> FloatArray:
     out = np.full(high.shape[0], np.nan)
     seen = 0
     first = -1
-    neckline = np.inf
-    floor = -np.inf
+    neckline, floor, evenness = np.inf, -np.inf, 0.0
     for t in range(high.shape[0]):
         if np.isnan(high[t] + low[t] + close[t]):
             seen = 0
@@ -117,16 +98,14 @@ def _completions(
             continue
         second = t - wing
         if low[second] == around[t] and low[second] < before[second - 1]:
-            neckline, floor = np.inf, -np.inf
             if first >= 0:
                 # Each bar lies between one pair of bottoms, so all these scans together pass over the bars once.
-                top = np.max(high[first : second + 1])
-                lower = min(low[first], low[second])
-                if abs(low[first] - low[second]) <= tolerance * (top - lower):
-                    neckline, floor = top, lower
+                neckline = np.max(high[first : second + 1])
+                floor = min(low[first], low[second])
+                evenness = 1.0 - abs(low[first] - low[second]) / (neckline - floor)
             first = second
         out[t] = 0.0
         if close[t] > neckline or close[t] < floor:
-            out[t] = 1.0 if close[t] > neckline else 0.0
+            out[t] = evenness if close[t] > neckline else 0.0
             neckline, floor = np.inf, -np.inf
     return out

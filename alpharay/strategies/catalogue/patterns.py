@@ -10,11 +10,11 @@ _gap = ta.atr(P.length).previous() * P.size
 DOUBLE_TOP_BOTTOM = Strategy(
     name="DOUBLE_TOP_BOTTOM",
     description="Enter when the close completes a double bottom: two lows with `wing` higher bars on either side, as "
-    "low as each other within `tolerance` of the pattern's height, and a close above the high between them. Leave when "
-    "it completes a double top (Edwards & Magee 1948).",
-    parameters=(Integer("wing", 2, 30, default=5), Real("tolerance", 0.05, 0.5, default=0.25)),
-    enter=ta.double_bottom(P.wing, P.tolerance) > 0.0,
-    exit=ta.double_top(P.wing, P.tolerance) > 0.0,
+    "low as each other but for a small part of the pattern's height (`evenness` of 1 is equal), and a close above the "
+    "high between them. Leave when it completes a double top (Edwards & Magee 1948).",
+    parameters=(Integer("wing", 2, 30, default=5), Real("evenness", 0.5, 0.95, default=0.75)),
+    enter=ta.double_bottom(P.wing) > P.evenness,
+    exit=ta.double_top(P.wing) > P.evenness,
 )
 
 PRICE_GAP = Strategy(

@@ -34,7 +34,6 @@ REAL_NUMBERS = {
     "maximum": strategies.floats(0.1, 0.5),
     "multiple": strategies.floats(0.0, 4.0),
     "size": strategies.floats(0.01, 4.0),
-    "tolerance": strategies.floats(0.0, 0.5),
 }
 
 

@@ -306,7 +306,7 @@ def _gann_trend(x: Columns, bars: int) -> FloatArray:
     return np.array(out, dtype=np.float64)
 
 
-def _double_bottom(x: Columns, wing: int, tolerance: float) -> FloatArray:
+def _double_bottom(x: Columns, wing: int) -> FloatArray:
     high, low, close = x["high"], x["low"], x["close"]
     out = np.full(len(close), NAN)
     bottoms: list[int] = []
@@ -321,16 +321,16 @@ def _double_bottom(x: Columns, wing: int, tolerance: float) -> FloatArray:
             continue
         first, second = bottoms[-2:]
         top, lower = np.max(high[first : second + 1]), min(low[first], low[second])
-        if abs(low[first] - low[second]) > tolerance * (top - lower) or close[t] < lower:
+        if close[t] < lower:
             done = True
         elif close[t] > top:
-            out[t], done = 1.0, True
+            out[t], done = 1.0 - abs(low[first] - low[second]) / (top - lower), True
     return out
 
 
-def _double_top(x: Columns, wing: int, tolerance: float) -> FloatArray:
+def _double_top(x: Columns, wing: int) -> FloatArray:
     turned = {"high": -x["low"], "low": -x["high"], "close": -x["close"]}
-    return _double_bottom(turned, wing, tolerance)
+    return _double_bottom(turned, wing)
 
 
 def _largest_residual(x: Columns, length: int) -> FloatArray:
@@ -439,8 +439,8 @@ CASES = [
     ("range_bar_run", (0.053,), _range_bar_run),
     ("gann_trend", (1,), _gann_trend),
     ("gann_trend", (2,), _gann_trend),
-    ("double_bottom", (3, 0.3), _double_bottom),
-    ("double_top", (3, 0.3), _double_top),
+    ("double_bottom", (3,), _double_bottom),
+    ("double_top", (3,), _double_top),
     ("linear_regression_reach", (3,), _largest_residual),
     ("linear_regression_reach", (30,), _largest_residual),
     ("volume_weighted_ema", (3,), _volume_weighted_ema),
@@ -524,3 +524,9 @@ def test_profile_without_volume_counts_bars_until_the_window_holds_some() -> Non
     assert compute(INDICATORS["point_of_control"], candles, (6,))[-1] == pytest.approx(1.0, abs=1.0)
     candles["volume"] = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 2.0])
     assert compute(INDICATORS["point_of_control"], candles, (6,))[-1] == 9.0
+
+
+def test_jump_over_any_number_of_bricks_is_one_step() -> None:
+    close = np.array([1.0, 1e9])
+    for name in ("renko_run", "range_bar_run"):
+        assert compute(INDICATORS[name], {"close": close}, (0.01,))[-1] == pytest.approx(1e13, rel=1e-6)
