@@ -17,6 +17,9 @@ One that returns (genomes, objectives) is searched for its whole front.
 
 WORST = -np.inf
 
+PRIOR_TRADES = 30.0
+DRAWDOWN_PENALTY = 2.0
+
 
 def _column(metrics: FloatArray, name: str) -> FloatArray:
     column: FloatArray = metrics[:, METRIC_NAMES.index(name)]
@@ -48,6 +51,20 @@ def tradestream(metrics: FloatArray) -> FloatArray:
     )
 
 
+def sharpe_by_trades(metrics: FloatArray) -> FloatArray:
+    """Return the Sharpe ratio shrunk towards zero: times trades / (trades + 30).
+
+    The mean of n trades beside a prior of 30 trades that earn nothing: few good trades are more often luck.
+    """
+    trades = _column(metrics, "trades")
+    return _column(metrics, "sharpe") * trades / (trades + PRIOR_TRADES)
+
+
+def sharpe_less_drawdown(metrics: FloatArray) -> FloatArray:
+    """Return the Sharpe ratio less twice the maximum drawdown."""
+    return _column(metrics, "sharpe") - DRAWDOWN_PENALTY * _column(metrics, "max_drawdown")
+
+
 def nsga2(metrics: FloatArray) -> FloatArray:
     """Return total return, the negative of the maximum drawdown and of the turnover: (genomes, 3)."""
     names = ("total_return", "max_drawdown", "turnover")
@@ -63,6 +80,8 @@ OBJECTIVES: dict[str, Objective] = {
     "profit_factor": _metric("profit_factor"),
     "total_return": _metric("total_return"),
     "tradestream": tradestream,
+    "sharpe_by_trades": sharpe_by_trades,
+    "sharpe_less_drawdown": sharpe_less_drawdown,
 }
 """One number a genome. Add an entry to search for something else."""
 

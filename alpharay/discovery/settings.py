@@ -48,6 +48,9 @@ class SearchSettings:
         After so many generations each island sends its best genomes, so many, to the next one of the ring.
     timeframes : tuple of str
         Time frames to search, each by itself (`5m`, `1h` …; whole multiples of the candles'); none is the candles' own.
+    minimum_holding : tuple of int, or None
+        Fewest and most bars of the minimum holding, searched as one more parameter; None leaves the strategies as
+        they are.
     """
 
     population: int = 50
@@ -65,6 +68,7 @@ class SearchSettings:
     migration_interval: int = 5
     migrants: int = 2
     timeframes: tuple[str, ...] = ()
+    minimum_holding: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         least_of = {
@@ -83,6 +87,8 @@ class SearchSettings:
             )
         if len(set(self.timeframes)) != len(self.timeframes):
             raise ValueError(f"timeframes must be different, was {', '.join(self.timeframes)}")
+        if self.minimum_holding is not None and not 0 <= self.minimum_holding[0] <= self.minimum_holding[1]:
+            raise ValueError(f"minimum_holding must be two numbers of bars in order, was {self.minimum_holding}")
         for timeframe in self.timeframes:
             timeframe_ms(timeframe)
         objective_named(self.objective)

@@ -85,6 +85,7 @@ def out_of_sample(
         short_exits=None if said.exit_short is None else said.exit_short[test],
         costs=costs,
         stops=stops,
+        minimum_holding=int(strategy.minimum_holdings(strategy.genome(parameters)[None, :])[0]),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from alpharay.discovery.settings import SearchSettings
@@ -22,33 +24,40 @@ def timeframe_splits(candles: Candles, settings: SearchSettings) -> list[Split]:
     parts = split(candles, settings.train_fraction)
     found = []
     for timeframe in settings.timeframes or (candles.timeframe,):
-        coarse = resampled_split(parts, timeframe)
-        if timeframe != candles.timeframe and coarse.at < LEAST_TRAIN_CANDLES:
-            raise ValueError(
-                f"timeframes: {timeframe} leaves {coarse.at} candles of {candles.symbol} to train on, at least "
-                f"{LEAST_TRAIN_CANDLES} are needed: leave it out (see `long_enough`), or ask for a longer window"
-            )
+        coarse = resampled_split(parts, timeframe, parts.train_end_time)
+        check_train_rows(coarse, resampled=timeframe != candles.timeframe)
         found.append(coarse)
     return found
 
 
-def long_enough(candles: Candles, timeframes: tuple[str, ...], train_fraction: float) -> tuple[str, ...]:
+def check_train_rows(parts: Split, *, resampled: bool) -> None:
+    """Raise ValueError when a split leaves too few candles to train on: 2, or more in a coarser time frame."""
+    least = LEAST_TRAIN_CANDLES if resampled else 2
+    if parts.at < least:
+        candles = parts.candles
+        raise ValueError(
+            f"{candles.symbol} {candles.timeframe} has {parts.at} candles to train on, at least {least} are needed: "
+            "leave the time frame out (see `long_enough`), or ask for a longer window"
+        )
+
+
+def long_enough(candles: Candles, timeframes: Sequence[str], train_fraction: float) -> tuple[str, ...]:
     """Return those of the time frames that leave enough candles to train on, in their order."""
     parts = split(candles, train_fraction)
     return tuple(
         timeframe
         for timeframe in timeframes
-        if timeframe == candles.timeframe or resampled_split(parts, timeframe).at >= LEAST_TRAIN_CANDLES
+        if timeframe == candles.timeframe
+        or resampled_split(parts, timeframe, parts.train_end_time).at >= LEAST_TRAIN_CANDLES
     )
 
 
-def resampled_split(parts: Split, timeframe: str) -> Split:
-    """Return the split in a coarser time frame: it trains on the candles that had closed when the finer ones are cut.
+def resampled_split(parts: Split, timeframe: str, cut: int) -> Split:
+    """Return the split in a coarser time frame: it trains on the candles that had closed at `cut` (UTC, ms).
 
     A candle over the cut is unseen: it belongs to the test part.
     """
     if timeframe == parts.candles.timeframe:
         return parts
     coarse = resample(parts.candles, timeframe)
-    closed = coarse.open_time + timeframe_ms(timeframe) <= parts.train_end_time
-    return Split(coarse, int(np.count_nonzero(closed)))
+    return Split(coarse, int(np.searchsorted(coarse.open_time + timeframe_ms(timeframe), cut, "right")))
