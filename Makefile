@@ -1,6 +1,6 @@
 # Every target makes its own environment first: a bare clone and a Python 3.11 or newer are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration benchmarks up down lock packages packages-dev
+.PHONY: help demo test lint unit integration benchmarks up down docs lock packages packages-dev
 
 BIN := .venv/bin
 CANDLES ?=
@@ -43,6 +43,9 @@ benchmarks: packages-dev ## every benchmark; CANDLES=PATH names the candles of t
 	$(BIN)/python -m benchmarks.discovery
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.serve
+
+docs: packages ## write docs/strategies.md and its charts from the catalogue
+	$(BIN)/python -m alpharay.documents docs
 
 # Hashes for every platform and Python, and no registry's address.
 COMPILE = $(if $(shell command -v uv),uv,.venv/uv/bin/uv) pip compile pyproject.toml --quiet --universal \

@@ -1,0 +1,1 @@
+"""Documents that are made from the code, so that they cannot differ from it: `python -m alpharay.documents docs`."""
