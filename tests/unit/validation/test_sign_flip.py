@@ -19,9 +19,9 @@ PRICES = ("open", "high", "low", "close")
 
 @st.composite
 def candle_series(draw):
-    """Candles with gaps in price and time, flat ones, and moves of up to 40 %."""
+    """Candles with gaps in price and time, and moves below what is taken for a bad tick."""
     bars = draw(st.integers(1, 40))
-    moves = draw(arrays(np.float64, (bars, 2), elements=st.floats(-0.2, 0.2)))
+    moves = draw(arrays(np.float64, (bars, 2), elements=st.floats(-0.15, 0.15)))
     wicks = draw(arrays(np.float64, (bars, 2), elements=st.floats(0.0, 0.1)))
     volume = draw(arrays(np.float64, bars, elements=st.floats(0.0, 1e6)))
     steps = draw(arrays(np.int64, bars, elements=st.integers(1, 90)))
