@@ -45,6 +45,16 @@ class Settings(BaseSettings):
     signal_max_price_deviation: float = Field(
         default=0.5, gt=0, description="how far a client's price may be from the last close, as a fraction of it"
     )
+    queue_limit: int = Field(
+        default=20_000,
+        ge=1,
+        description="waiting runs (and waiting backtests) at which their consumer leaves further requests in Kafka",
+    )
+    worker_memory_mb: int = Field(
+        default=1536,
+        ge=512,
+        description="memory that one worker's candles, indicator columns and comparisons may take, MB",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     def require(self, name: str) -> str:

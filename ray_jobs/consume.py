@@ -1,7 +1,7 @@
 """Job: move discovery requests and discovered strategies between Kafka and PostgreSQL.
 
-Makes sure that the `event-consumers` actor exists, and exits; it goes on. It turns requests into queued runs,
-stores discovered strategies, and publishes what finished runs have put into the outbox.
+Makes sure that the `event-consumers` actor exists, and exits; it goes on. It turns requests into queued runs
+and backtests, stores discovered strategies, and publishes what finished runs have put into the outbox.
 
 Examples
 --------
@@ -64,7 +64,7 @@ def consume_once(current: Settings, *, timeout_s: float = 120.0) -> dict[str, in
         with MessageProducer(current.require("kafka_bootstrap_servers"), client_id="consume-once") as producer:
             while published := publish_outbox(pool, producer):
                 counts["published"] += published
-        for sink in open_sinks(current, pool):
+        for sink in open_sinks(current, pool, gated=False):
             try:
                 counts[sink.status.topic] = sink.drain(timeout_s)
             finally:

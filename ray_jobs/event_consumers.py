@@ -14,9 +14,13 @@ from psycopg_pool import PoolTimeout
 
 from alpharay.bus.producer import MessageProducer, PublishError
 from alpharay.settings import Settings
+from alpharay.store.backtest_requests import backtest_request_writer
+from alpharay.store.backtests import BACKTESTS
 from alpharay.store.database import DatabasePool, open_pool
+from alpharay.store.lease_queue import LeaseQueue, RoomInQueue
 from alpharay.store.outbox import forget_old_messages, publish_outbox
 from alpharay.store.requests import request_writer
+from alpharay.store.runs import RUNS
 from alpharay.store.strategies import strategy_writer
 from alpharay.store.topic_sink import SinkStatus, TopicSink
 from ray_jobs.detached_actor import start_work
@@ -29,11 +33,19 @@ LONGEST_BACK_OFF_S = 30.0
 log = structlog.get_logger(__name__)
 
 
-def open_sinks(settings: Settings, pool: DatabasePool) -> tuple[TopicSink[Any], ...]:
-    """Return the sinks of discovery requests and of discovered strategies."""
+def open_sinks(settings: Settings, pool: DatabasePool, *, gated: bool = True) -> tuple[TopicSink[Any], ...]:
+    """Return the sinks of discovery requests, of backtest requests and of discovered strategies.
+
+    `gated` leaves requests in Kafka while more than `queue_limit` wait for a worker.
+    """
     bootstrap_servers = settings.require("kafka_bootstrap_servers")
+
+    def room(queue: LeaseQueue) -> RoomInQueue | None:
+        return RoomInQueue(queue, settings.queue_limit) if gated else None
+
     return (
-        TopicSink(request_writer(), pool, bootstrap_servers, batch_messages=500),
+        TopicSink(request_writer(), pool, bootstrap_servers, batch_messages=500, gate=room(RUNS)),
+        TopicSink(backtest_request_writer(), pool, bootstrap_servers, batch_messages=500, gate=room(BACKTESTS)),
         TopicSink(strategy_writer(), pool, bootstrap_servers, batch_messages=500),
     )
 

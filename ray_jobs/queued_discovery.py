@@ -25,7 +25,7 @@ from alpharay.discovery.search import DiscoveryReport, Generation, discover_all
 from alpharay.store.candle_cache import CandleCache
 from alpharay.store.checkpoints import StoredCheckpoint, load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
-from alpharay.store.lease_queue import CHARGE_S, LeaseQueue, settle, waiting
+from alpharay.store.lease_queue import CHARGE_S, LeaseQueue, earliest_start, settle, waiting
 from alpharay.store.runs import (
     LEASE_S,
     RUNS,
@@ -353,7 +353,11 @@ def search_runs(
     strategies: dict[str, Strategy] = {request.strategy_name: requested_strategy(request) for request in requests}
     with pool.connection() as connection:
         candles = cache.window(
-            connection, market, first.start_time, first.end_time, longest_from_ms=longest_window(connection, first)
+            connection,
+            market,
+            first.start_time,
+            first.end_time,
+            longest_from_ms=earliest_start(connection, RUNS, *market, first.end_time),
         )
     reports = discover_all(
         list(strategies.values()),
@@ -366,13 +370,3 @@ def search_runs(
         on_checkpoint=on_checkpoint,
     )
     return {report.strategy.name: report for report in reports}
-
-
-def longest_window(connection: Connection[TupleRow], request: DiscoveryRequest) -> int | None:
-    """Return where the longest window begins that open runs ask for on the data set of `request`, UTC ms."""
-    row = connection.execute(
-        "SELECT min((request ->> 'start_time')::bigint) FROM discovery_runs WHERE exchange = %s AND symbol = %s "
-        "AND timeframe = %s AND end_time = %s AND status IN ('QUEUED', 'RUNNING')",
-        (request.exchange, request.symbol, request.timeframe, request.end_time),
-    ).fetchone()
-    return None if row is None or row[0] is None else int(row[0])

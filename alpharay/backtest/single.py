@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from alpharay.backtest.account_positions import ACCOUNT_TRADE_FIELDS
 from alpharay.backtest.bits import pack
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions
@@ -16,7 +17,6 @@ from alpharay.backtest.pool_tables import pool_tables
 from alpharay.backtest.pooled import ONE_POSITION
 from alpharay.backtest.pooled_single import trade_signals
 from alpharay.backtest.rules import settle_conflicts
-from alpharay.backtest.shared_account import ACCOUNT_TRADE_FIELDS
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import PriceTables, price_tables
 from alpharay.backtest.walk import (
@@ -154,14 +154,14 @@ def walk_signals(
 def backtest_strategy(
     strategy: Strategy,
     parameters: Mapping[str, float],
-    candles: Candles,
+    candles: Candles | PriceTables,
     *,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
     frictions: Frictions | None = None,
 ) -> Backtest:
-    """Backtest one parameter set of a strategy, with its trades."""
-    said = signals(strategy, parameters, candles)
+    """Backtest one parameter set of a strategy, with its trades; price tables serve many backtests of one data set."""
+    said = signals(strategy, parameters, candles.candles if isinstance(candles, PriceTables) else candles)
     return backtest(
         candles,
         said.enter,

@@ -97,6 +97,114 @@ class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):
     """What `score` measures; the run's request says it when this does not."""
 
 
+class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Backtest one parameter set of a strategy on one market and window.
+
+    `request_id` is made by the client; asking twice is one backtest.
+    """
+
+    version: int = 1
+    request_id: str
+    exchange: str
+    symbol: str
+    timeframe: str
+    start_time: int
+    """First candle's open time, UTC ms."""
+    end_time: int
+    """UTC ms, exclusive."""
+    strategy_name: str
+    strategy: dict[str, object] | None = None
+    """The rules as JSON (`alpharay.strategies.codec`); None means those that the catalogue has under the name."""
+    parameters: dict[str, float] = {}
+    """By name; those that are not given have their defaults."""
+    fee: float = 0.001
+    """Fraction of the traded value, each side."""
+    slippage: float = 0.0002
+    """Fraction of the price, each side."""
+    stop_loss: float | None = None
+    """Fraction of the entry price, as `take_profit`."""
+    take_profit: float | None = None
+    trailing_stop: float | None = None
+    """Fraction of the best price since the entry."""
+    atr_trail_length: int | None = None
+    """Bars of the average true range; given together with `atr_trail_multiple`."""
+    atr_trail_multiple: float | None = None
+
+
+class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a backtest ended; trades and equity are in the table `backtests`, under the same id."""
+
+    version: int = 1
+    request_id: str
+    symbol: str
+    status: str
+    """DONE or FAILED."""
+    metrics: dict[str, float | None]
+    """Empty when it failed."""
+    error: str | None = None
+
+
+class StrategyScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy's confidence in [0, 1] and its parts (`alpharay.selection.confidence`)."""
+
+    strategy_id: str
+    confidence: float
+    performance: float
+    frequency: float
+    recency: float
+    unseen_days: int
+    unseen_trades: int
+
+
+class StrategyScores(msgspec.Struct, frozen=True, kw_only=True):
+    """The confidences of one market's validated and deployed strategies at the close of its newest candle."""
+
+    version: int = 1
+    exchange: str
+    symbol: str
+    timeframe: str
+    decided_at: int
+    """UTC ms."""
+    scores: tuple[StrategyScore, ...]
+
+
+class EnsembleMember(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy of an ensemble; the weights of all sum to one."""
+
+    strategy_id: str
+    weight: float
+    confidence: float
+
+
+class EnsembleChosen(msgspec.Struct, frozen=True, kw_only=True):
+    """The strategies of one market that speak together (`alpharay.selection.ensemble`)."""
+
+    version: int = 1
+    exchange: str
+    symbol: str
+    timeframe: str
+    decided_at: int
+    """UTC ms."""
+    members: tuple[EnsembleMember, ...]
+    quality: float
+    mean_correlation: float
+
+
+class StrategyRotation(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy was deployed, withdrawn (it stays validated) or retired, and why."""
+
+    version: int = 1
+    exchange: str
+    symbol: str
+    timeframe: str
+    strategy_id: str
+    kind: str
+    """DEPLOY, WITHDRAW or RETIRE."""
+    reason: str
+    decided_at: int
+    """UTC ms."""
+
+
 class SignalMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A signal that the service answered with.
 

@@ -74,6 +74,14 @@ def newest_open_time(connection: Connection[TupleRow], market: Market) -> int | 
     return None if row is None or row[0] is None else int(row[0])
 
 
+def oldest_open_time(connection: Connection[TupleRow], market: Market) -> int | None:
+    """Return the open time (UTC, ms) of the market's oldest candle, or None when it has none."""
+    row = connection.execute(
+        "SELECT min(open_time) FROM candles WHERE exchange = %s AND symbol = %s AND timeframe = %s", market
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def count_candles(connection: Connection[TupleRow], market: Market) -> int:
     """Return how many candles of a market are stored."""
     row = connection.execute(

@@ -14,6 +14,8 @@ import msgspec
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
+from alpharay.store.database import DatabasePool
+
 MAX_ATTEMPTS = 3
 LEASE_S = 60.0
 
@@ -297,6 +299,41 @@ def waiting(connection: Connection[TupleRow], queue: LeaseQueue, limit: int) -> 
         (limit,),
     ).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def earliest_start(
+    connection: Connection[TupleRow], queue: LeaseQueue, exchange: str, symbol: str, timeframe: str, end_time: int
+) -> int | None:
+    """Return where the longest window begins that open rows ask for on one data set, UTC ms; None without rows."""
+    row = connection.execute(
+        queue.statement(
+            "SELECT min((request ->> 'start_time')::bigint) FROM {table} WHERE exchange = %s AND symbol = %s "
+            "AND timeframe = %s AND end_time = %s AND status IN ('QUEUED', 'RUNNING')"
+        ),
+        (exchange, symbol, timeframe, end_time),
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+class RoomInQueue:
+    """Tells whether more rows may be queued: no longer at `limit` waiting rows, again at four fifths of them.
+
+    It is what stops the consumer of requests from filling a table faster than workers empty it.
+    """
+
+    def __init__(self, queue: LeaseQueue, limit: int) -> None:
+        if limit < 1:
+            raise ValueError(f"the limit of waiting rows must be at least 1, was {limit}")
+        self._queue = queue
+        self._limit = limit
+        self._open = True
+
+    def __call__(self, pool: DatabasePool) -> bool:
+        """Ask the database."""
+        with pool.connection() as connection:
+            rows = waiting(connection, self._queue, self._limit)
+        self._open = rows < (self._limit if self._open else self._limit * 4 // 5)
+        return self._open
 
 
 def require_lease(rows: int, queue: LeaseQueue, lease: Lease) -> None:

@@ -46,6 +46,7 @@ Batch = TypeVar("Batch")
 BATCH_MESSAGES = 50_000
 POLL_S = 0.2
 LAYOUT_CHECK_S = 30.0
+GATE_CHECK_S = 1.0
 STAND_BY_S = 15.0
 """A partition that another consumer took is taken back when its offset has not moved for this long."""
 NEWER_VERSION_BACK_OFF_S = 30.0
@@ -90,6 +91,10 @@ class BatchWriter(Protocol[Batch]):
         """
 
 
+Gate = Callable[[DatabasePool], bool]
+"""Tells whether more messages may be taken; asked at most every `GATE_CHECK_S`."""
+
+
 @dataclass(slots=True)
 class SinkStatus:
     """What a sink has done since it started, and how far it is behind; counts are messages."""
@@ -99,6 +104,8 @@ class SinkStatus:
     written: int = 0
     refused: int = 0
     lag: int | None = None
+    held_back: bool = False
+    """Whether messages are left in Kafka because the queue behind this sink is long."""
     stopped: dict[int, str] = field(default_factory=dict)
     """The partitions that do not move, and why."""
 
@@ -146,6 +153,7 @@ class TopicSink(Generic[Batch]):
         batch_messages: int = BATCH_MESSAGES,
         clock: Callable[[], float] = time.monotonic,
         before_write: Callable[[], None] = lambda: None,
+        gate: Gate | None = None,
     ) -> None:
         self.status = SinkStatus(writer.consumer, writer.topic)
         self._writer = writer
@@ -154,6 +162,9 @@ class TopicSink(Generic[Batch]):
         self._batch_messages = batch_messages
         self._clock = clock
         self._before_write = before_write
+        self._gate = gate
+        self._gate_check_at = 0.0
+        self._paused: set[int] = set()
         self._consumer = open_consumer(bootstrap_servers, writer.consumer)
         self._producer: MessageProducer | None = None
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix=f"{writer.consumer}-write")
@@ -191,6 +202,7 @@ class TopicSink(Generic[Batch]):
         """Fetch and decode one round of batches and hand them over to be written."""
         self._check_layout()
         self._resume_partitions()
+        self._follow_gate()
         messages = self._consumer.consume(self._batch_messages, timeout=POLL_S)
         fetched = self._decode(messages)
         self._settle()
@@ -237,6 +249,31 @@ class TopicSink(Generic[Batch]):
             if number not in self._partitions:
                 key = PartitionKey(self._writer.consumer, layout.topic, layout.topic_id, number)
                 self._partitions[number] = _Partition(key)
+
+    def _follow_gate(self) -> None:
+        """Leave messages in Kafka while what they are turned into cannot be worked off.
+
+        Kafka goes on being polled, so the consumer stays alive; what was fetched before the gate closed is written.
+        """
+        if self._gate is None or self._clock() < self._gate_check_at:
+            return
+        self._gate_check_at = self._clock() + GATE_CHECK_S
+        try:
+            is_open = self._gate(self._pool)
+        except (psycopg.Error, PoolTimeout) as error:
+            log.warning("sink.gate_unknown", consumer=self.status.consumer, error=str(error))
+            return
+        wanted = set() if is_open else {number for number, one in self._partitions.items() if one.active}
+        if bool(wanted) != self.status.held_back:
+            log.info("sink.back_pressure", consumer=self.status.consumer, held_back=bool(wanted))
+        self.status.held_back = bool(wanted)
+        topic = self._writer.topic
+        if wanted - self._paused:
+            self._consumer.pause([TopicPartition(topic, number) for number in wanted - self._paused])
+        if self._paused - wanted:
+            active = [number for number in self._paused - wanted if number in self._partitions]
+            self._consumer.resume([TopicPartition(topic, number) for number in active])
+        self._paused = wanted
 
     def _resume_partitions(self) -> None:
         now = self._clock()
@@ -409,6 +446,7 @@ class TopicSink(Generic[Batch]):
         partition.resume_at = self._clock() + delay_s
         if partition.active:
             partition.active = False
+            self._paused.discard(key.partition)
             self._consumer.incremental_unassign([TopicPartition(key.topic, key.partition)])
 
     def _end(self, number: int) -> int:

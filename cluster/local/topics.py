@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from alpharay.bus import topics
 
 # Candles and requests are the topics whose consumers are several.
-PARTITIONS = {topics.CANDLES: 4, topics.DISCOVERY_REQUESTS: 4}
+PARTITIONS = {topics.CANDLES: 4, topics.DISCOVERY_REQUESTS: 4, topics.BACKTEST_REQUESTS: 4}
 CREATE_SECONDS = 30.0
 
 

@@ -61,7 +61,8 @@ def test_topics_created_twice_stay_as_they_are(stack: Stack) -> None:
     assert create_topics(stack.kafka_bootstrap_servers) == []
     found = AdminClient({"bootstrap.servers": stack.kafka_bootstrap_servers}).list_topics(timeout=10).topics
     assert {name: len(found[name].partitions) for name in topics.ALL} == {
-        name: 4 if name in (topics.CANDLES, topics.DISCOVERY_REQUESTS) else 1 for name in topics.ALL
+        name: 4 if name in (topics.CANDLES, topics.DISCOVERY_REQUESTS, topics.BACKTEST_REQUESTS) else 1
+        for name in topics.ALL
     }
 
 
