@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from alpharay.backtest.account_positions import ACCOUNT_TRADE_FIELDS
+from alpharay.backtest.account_terms import Terms, pool_stop_levels, terms_of
 from alpharay.backtest.bits import WordArray, word_count
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.decisions import write_decisions
@@ -17,7 +19,7 @@ from alpharay.backtest.metrics import metrics_table
 from alpharay.backtest.pool_tables import PoolPrices, PoolTables, pool_tables
 from alpharay.backtest.population_result import PopulationResult
 from alpharay.backtest.rules import compile_rules
-from alpharay.backtest.shared_account import ACCOUNT_TRADE_FIELDS, Terms, pool_stop_levels, terms_of, trade_account
+from alpharay.backtest.shared_account import trade_account
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.walk import OUTCOME_FIELDS, StopLevels
 from alpharay.market.candles import Candles, FloatArray, IntArray

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from alpharay.backtest.account_positions import ACCOUNT_TRADE_FIELDS
+from alpharay.backtest.account_terms import pool_stop_levels, terms_of
 from alpharay.backtest.bits import pack
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions
@@ -15,7 +17,7 @@ from alpharay.backtest.metrics import Metrics, metrics_row, metrics_table
 from alpharay.backtest.pool_tables import PoolTables, pool_tables
 from alpharay.backtest.pooled import ONE_POSITION, PoolLimits, first_words, frictions_of
 from alpharay.backtest.rules import settle_conflicts
-from alpharay.backtest.shared_account import ACCOUNT_TRADE_FIELDS, pool_stop_levels, terms_of, trade_account
+from alpharay.backtest.shared_account import trade_account
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import price_tables
 from alpharay.backtest.walk import EXIT_REASONS, OUTCOME_FIELDS

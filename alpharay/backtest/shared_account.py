@@ -18,183 +18,51 @@ Money is in quote currency. Without frictions the account starts with one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
+from alpharay.backtest.account_positions import (
+    BOOK_COLUMNS,
+    COUNT,
+    DOWNSIDE,
+    DRAWDOWN,
+    ENTRY_BAR,
+    ENTRY_PRICE,
+    EXPOSURE,
+    EXTREME,
+    FEE,
+    FEE_DAY,
+    FREE,
+    HELD,
+    LEAVING,
+    LONGEST,
+    LOSS,
+    MEAN,
+    ORDER,
+    OWN_CASH,
+    PEAK,
+    PEAK_STEP,
+    POINT,
+    PROFIT,
+    QUANTITY,
+    RATCHET,
+    SIDE,
+    SQUARED,
+    TOTALS,
+    TRADED_DAYS,
+    TRADED_SIDES,
+    WAITING,
+    WINS,
+    charge,
+    close_position,
+    open_position,
+)
+from alpharay.backtest.account_stops import follow, next_fixed_stop, next_trailing_stop, stop_on
+from alpharay.backtest.account_terms import LONG_FUNDING, PARTICIPATION, SHORT_FUNDING, Terms
 from alpharay.backtest.bits import WordArray, next_set_bit
-from alpharay.backtest.costs import Costs
-from alpharay.backtest.frictions import Frictions
-from alpharay.backtest.pool_tables import PoolPrices, PoolTables
-from alpharay.backtest.stops import Stops
-from alpharay.backtest.walk import (
-    LIQUIDATION,
-    OPEN,
-    RUIN,
-    SIGNAL,
-    STOP_LOSS,
-    TAKE_PROFIT,
-    TRAILING_STOP,
-    StopLevels,
-    stop_levels_of,
-)
+from alpharay.backtest.pool_tables import PoolPrices
+from alpharay.backtest.walk import OPEN, RUIN, SIGNAL, StopLevels
 from alpharay.market.candles import FloatArray, IntArray
-from alpharay.market.timeframe import DAY_MS
-
-HOUR_MS = 3_600_000
-
-ROUNDING = 1e-9
-"""A price or a quantity this share of a tick or a lot away from one is on it."""
-
-ACCOUNT_TRADE_FIELDS = (
-    "market",
-    "side",
-    "entry_bar",
-    "exit_bar",
-    "entry_price",
-    "exit_price",
-    "equity_before",
-    "reason",
-    "quantity",
-    "entry_fill",
-    "exit_fill",
-    "paid",
-    "received",
-    "fees",
-    "funding",
-)
-"""The columns of a recorded trade: bars of its own market, prices before slippage, fills after it, money."""
-
-
-class Terms(NamedTuple):
-    """Costs and frictions as the compiled code takes them; zero is off."""
-
-    slippage: float
-    fee: float
-    starting_capital: float
-    tiers: FloatArray
-    """(tiers, 2): volume and fee."""
-    frictions: FloatArray
-    """(markets, 7)."""
-
-
-# The columns of `Terms.frictions`; funding is the share of the position's value a millisecond.
-IMPACT, PARTICIPATION, TICK, LOT, MINIMUM_NOTIONAL, LONG_FUNDING, SHORT_FUNDING = range(7)
-
-# The columns of the book, one row a market.
-SIDE, QUANTITY, OWN_CASH, PAID, ENTRY_BAR, ENTRY_PRICE, ENTRY_FILL, EQUITY_BEFORE = range(8)
-EXTREME, RATCHET, CHARGED_UNTIL, FEES, FUNDED, ORDER, LEAVING = range(8, 15)
-BOOK_COLUMNS = 15
-"""Quantity is below zero in a short. A position's own cash is a short's stake and proceeds, less the funding. An order
-is the side of an entry that waits for its fill."""
-
-# The places of the account's totals.
-FREE, POINT, PEAK, PEAK_STEP, DRAWDOWN, LONGEST, MEAN, SQUARED, DOWNSIDE, COUNT, WINS, PROFIT, LOSS = range(13)
-TRADED_SIDES, HELD, WAITING, EXPOSURE, FEE, FEE_DAY = range(13, 19)
-TOTALS = 19
-
-TRADED_DAYS = 31
-"""Days whose traded money is kept: thirty, and the one that runs."""
-
-
-def terms_of(costs: Costs, frictions: Sequence[Frictions | None], tables: PoolTables) -> Terms:
-    """Return the kernel's view of costs and frictions, one of these for each market.
-
-    Raises ValueError when their number differs from the markets', when they do not agree on what belongs to the whole
-    account, or when a tick is larger than a price.
-    """
-    if len(frictions) != len(tables.markets):
-        raise ValueError(
-            f"frictions must be one, or one for each of {len(tables.markets)} markets, was {len(frictions)}"
-        )
-    first = frictions[0]
-    for one, market in zip(frictions, tables.markets, strict=True):
-        if (one is None) != (first is None):
-            raise ValueError("frictions must be given for every market or for none, was None for some")
-        if one is None or first is None:
-            continue
-        for name in ("starting_capital", "fee_tiers"):
-            if getattr(one, name) != getattr(first, name):
-                raise ValueError(f"{name} must be the same for all markets, was {getattr(one, name)} for one of them")
-        lowest = float(market.candles.low.min(initial=np.inf))
-        if one.tick_size is not None and one.tick_size > lowest:
-            raise ValueError(
-                f"tick_size must be at most the lowest price {lowest} of {market.candles.symbol}, was {one.tick_size}"
-            )
-    given = [one if one is not None else Frictions(starting_capital=1.0) for one in frictions]
-    return Terms(
-        slippage=costs.slippage,
-        fee=costs.fee,
-        starting_capital=given[0].starting_capital,
-        tiers=np.array([(tier.volume, tier.fee) for tier in given[0].fee_tiers], dtype=np.float64).reshape(-1, 2),
-        frictions=np.array([_friction_row(one) for one in given]),
-    )
-
-
-def _friction_row(frictions: Frictions) -> tuple[float, ...]:
-    impact, funding = frictions.impact, frictions.funding
-    period = funding.hours * HOUR_MS if funding else 1.0
-    return (
-        impact.coefficient if impact else 0.0,
-        impact.participation if impact else 0.0,
-        frictions.tick_size or 0.0,
-        frictions.lot_size or 0.0,
-        frictions.minimum_notional or 0.0,
-        funding.long / period if funding else 0.0,
-        funding.short / period if funding else 0.0,
-    )
-
-
-def pool_stop_levels(stops: Stops, tables: PoolTables) -> StopLevels:
-    """Return the kernel's view of `stops`, the distances of an ATR trail of all markets one after the other."""
-    levels = [stop_levels_of(stops, market.candles, both_sides=True) for market in tables.markets]
-    known = [one for one in levels if one is not None]
-    return known[0]._replace(trail_distance=np.concatenate([one.trail_distance for one in known]))
-
-
-@njit(cache=True)
-def _fee_on(day: int, fee: float, tiers: FloatArray, totals: FloatArray, traded: FloatArray) -> float:
-    """Return the fee of a UTC day: the tier of the money traded on the 30 days before it."""
-    if len(tiers) == 0:
-        return fee
-    before = int(totals[FEE_DAY])
-    if day != before:
-        for cleared in range(max(before + 1, day - TRADED_DAYS + 1), day + 1):
-            traded[cleared % TRADED_DAYS] = 0.0
-        volume = 0.0
-        for past in range(max(day - TRADED_DAYS + 1, 0), day):
-            volume += traded[past % TRADED_DAYS]
-        totals[FEE], totals[FEE_DAY] = fee, day
-        for tier in range(len(tiers)):
-            if volume >= tiers[tier, 0]:
-                totals[FEE] = tiers[tier, 1]
-    return float(totals[FEE])
-
-
-@njit(cache=True)
-def _fill_price(
-    price: float, buys: bool, quantity: float, volume: float, slippage: float, impact: float, tick: float
-) -> float:
-    """Return what the trader gets or pays for a unit: slippage, impact, then the tick that is worse."""
-    if impact > 0.0:
-        slippage += impact * np.sqrt(quantity / volume)
-    filled = price * (1.0 + slippage) if buys else price * max(1.0 - slippage, 0.0)
-    if tick > 0.0:
-        ticks = filled / tick
-        filled = tick * (np.ceil(ticks - ROUNDING) if buys else np.floor(ticks + ROUNDING))
-    return filled
-
-
-@njit(cache=True)
-def _charge(price: float, rate: float, time: int, position: FloatArray) -> None:
-    """Charge the funding since the last charge on the position at `price`."""
-    if rate != 0.0 and time > position[CHARGED_UNTIL]:
-        due = abs(position[QUANTITY]) * price * rate * (time - position[CHARGED_UNTIL])
-        position[OWN_CASH] -= due
-        position[FUNDED] += due
-        position[CHARGED_UNTIL] = time
 
 
 @njit(cache=True)
@@ -226,122 +94,6 @@ def _point(step: int, equity: float, totals: FloatArray) -> None:
         totals[PEAK], totals[PEAK_STEP] = equity, step
     elif equity < (1.0 - totals[DRAWDOWN]) * totals[PEAK]:
         totals[DRAWDOWN] = 1.0 - equity / totals[PEAK]
-
-
-@njit(cache=True)
-def _open_position(
-    market: int, bar: int, time: int, price: float, volume: float, side: float, stake: float, equity: float,
-    slippage: float, fee: float, tiers: FloatArray, frictions: FloatArray, book: FloatArray, totals: FloatArray,
-    traded: FloatArray,
-) -> None:  # fmt: skip
-    """Enter at `price` with at most `stake`; nothing happens where it buys less than a lot or too small an order."""
-    impact, participation, tick = frictions[market, IMPACT], frictions[market, PARTICIPATION], frictions[market, TICK]
-    day = time // DAY_MS
-    kept = 1.0 - _fee_on(day, fee, tiers, totals, traded)
-    long = side > 0.0
-    quantity = stake * kept / (price * (1.0 + slippage)) if long else stake / price
-    if participation > 0.0:
-        quantity = min(quantity, participation * volume)
-    if long and (impact > 0.0 or tick > 0.0):
-        quantity = min(quantity, stake * kept / _fill_price(price, True, quantity, volume, slippage, impact, tick))
-    lot = frictions[market, LOT]
-    if lot > 0.0:
-        quantity = lot * np.floor(quantity / lot + ROUNDING)
-    if quantity <= 0.0:
-        return
-    # Fewer units than asked about at first move the price less, so the stake still pays for them.
-    filled = _fill_price(price, long, quantity, volume, slippage, impact, tick)
-    if quantity * filled < frictions[market, MINIMUM_NOTIONAL]:
-        return
-    paid = min(quantity * filled / kept if long else quantity * price, stake)
-    totals[FREE] -= paid
-    totals[HELD] += 1.0
-    traded[day % TRADED_DAYS] += quantity * filled
-    position = book[market]
-    position[SIDE], position[QUANTITY], position[PAID] = side, side * quantity, paid
-    position[OWN_CASH] = 0.0 if long else paid + quantity * filled * kept
-    position[FEES] = paid - quantity * filled if long else quantity * filled * (1.0 - kept)
-    position[ENTRY_BAR], position[ENTRY_PRICE], position[ENTRY_FILL] = bar, price, filled
-    position[EQUITY_BEFORE], position[EXTREME], position[RATCHET] = equity, price, np.nan
-    position[CHARGED_UNTIL], position[FUNDED], position[LEAVING] = time, 0.0, 0.0
-
-
-@njit(cache=True)
-def _close_position(
-    market: int, bar: int, begin: int, time: int, price: float, volume: float, reason: int, fraction: float,
-    slippage: float, fee: float, tiers: FloatArray, frictions: FloatArray, book: FloatArray, totals: FloatArray,
-    traded: FloatArray, trades: FloatArray,
-) -> None:  # fmt: skip
-    """Leave at `price`, or only count the position where `reason` is OPEN."""
-    position = book[market]
-    side, quantity, paid = position[SIDE], abs(position[QUANTITY]), position[PAID]
-    long, filled = side > 0.0, price
-    if reason == OPEN:
-        received = max(position[OWN_CASH] + position[QUANTITY] * price, 0.0)
-    elif reason == LIQUIDATION:
-        received = 0.0
-    else:
-        _charge(price, frictions[market, LONG_FUNDING if long else SHORT_FUNDING], time, position)
-        impact, tick = frictions[market, IMPACT], frictions[market, TICK]
-        filled = _fill_price(price, not long, quantity, volume, slippage, impact, tick)
-        day = time // DAY_MS
-        kept = 1.0 - _fee_on(day, fee, tiers, totals, traded)
-        exchanged = quantity * filled * kept if long else -quantity * filled / kept
-        received = max(position[OWN_CASH] + exchanged, 0.0)
-        position[FEES] += abs(quantity * filled - abs(exchanged))
-        traded[day % TRADED_DAYS] += quantity * filled
-    profit = received - paid
-    if profit > 0.0:
-        totals[WINS] += 1.0
-        totals[PROFIT] += profit
-    else:
-        totals[LOSS] -= profit
-    count = int(totals[COUNT])
-    if count < len(trades):
-        trades[count, 0], trades[count, 1] = market, side
-        trades[count, 2], trades[count, 3] = position[ENTRY_BAR] - begin, bar - begin
-        trades[count, 4], trades[count, 5] = position[ENTRY_PRICE], price
-        trades[count, 6], trades[count, 7] = position[EQUITY_BEFORE], reason
-        trades[count, 8], trades[count, 9], trades[count, 10] = quantity, position[ENTRY_FILL], filled
-        trades[count, 11], trades[count, 12] = paid, received
-        trades[count, 13], trades[count, 14] = position[FEES], position[FUNDED]
-    totals[COUNT] += 1.0
-    totals[TRADED_SIDES] += fraction if reason == OPEN else 2.0 * fraction
-    if reason != OPEN:
-        totals[FREE] += received
-        totals[HELD] -= 1.0
-        totals[WAITING] -= position[LEAVING]
-        position[SIDE], position[QUANTITY], position[LEAVING] = 0.0, 0.0, 0.0
-
-
-@njit(cache=True)
-def _stop_on(
-    later: bool, opened: float, high: float, low: float, side: float, entry: float, liquidation: float, extreme: float,
-    ratchet: float, stop_loss: float, take_profit: float, trailing_stop: float,
-) -> tuple[float, int]:  # fmt: skip
-    """Return (price, reason) of the stop that a position meets on a bar, `later` than its entry bar or not.
-
-    The reason is SIGNAL when it meets none. `extreme` and `ratchet` are those of the bar before.
-    """
-    adverse, reason = liquidation, LIQUIDATION
-    if stop_loss > 0.0 and side * (entry * (1.0 - side * stop_loss)) >= side * adverse:
-        adverse, reason = entry * (1.0 - side * stop_loss), STOP_LOSS
-    if trailing_stop > 0.0 and side * (extreme * (1.0 - side * trailing_stop)) > side * adverse:
-        adverse, reason = extreme * (1.0 - side * trailing_stop), TRAILING_STOP
-    # A distance that is not known yet is NaN, and no comparison with it holds.
-    if side * ratchet > side * adverse:
-        adverse, reason = ratchet, TRAILING_STOP
-    target = entry * (1.0 + side * take_profit) if take_profit > 0.0 else side * np.inf
-    against, favourable = (low, high) if side > 0.0 else (high, low)
-    if later and side * opened <= side * adverse:
-        return opened, reason
-    if later and side * opened >= side * target:
-        return opened, TAKE_PROFIT
-    if side * against <= side * adverse:
-        return adverse, reason
-    if side * favourable >= side * target:
-        return target, TAKE_PROFIT
-    return 0.0, SIGNAL
 
 
 @njit(cache=True)
@@ -381,74 +133,6 @@ def _next_decision(
                 if bar < bars - 1:
                     soonest = min(soonest, step_of[begin + bar])
     return soonest
-
-
-@njit(cache=True)
-def _next_fixed_stop(
-    step: int, end: int, highs: FloatArray, lows: FloatArray, volumes: FloatArray, step_of: IntArray,
-    bar_at: IntArray, stop_loss: float, take_profit: float, needs_volume: bool, market: int, last_bar: int,
-    book: FloatArray,
-) -> int:  # fmt: skip
-    """Return the first step from `step` to before `end` on which a position meets a stop; `end` when it meets none."""
-    side, entry = book[market, SIDE], book[market, ENTRY_PRICE]
-    adverse = -book[market, OWN_CASH] / book[market, QUANTITY]
-    if stop_loss > 0.0 and side * (entry * (1.0 - side * stop_loss)) >= side * adverse:
-        adverse = entry * (1.0 - side * stop_loss)
-    target = entry * (1.0 + side * take_profit) if take_profit > 0.0 else side * np.inf
-    lower, upper = (adverse, target) if side > 0.0 else (target, adverse)
-    # No price is below zero: a long without stops has nothing to meet.
-    if lower <= 0.0 and upper == np.inf:
-        return end
-    bar = bar_at[market, step]
-    if step_of[bar] < step:
-        bar += 1
-    while bar <= last_bar and step_of[bar] < end:
-        if (lows[bar] <= lower or highs[bar] >= upper) and (not needs_volume or volumes[bar] > 0.0):
-            return step_of[bar]
-        bar += 1
-    return end
-
-
-@njit(cache=True)
-def _next_trailing_stop(
-    step: int, end: int, opens: FloatArray, highs: FloatArray, lows: FloatArray, volumes: FloatArray,
-    step_of: IntArray, bar_at: IntArray, trail_distance: FloatArray, stop_loss: float, take_profit: float,
-    trailing_stop: float, needs_volume: bool, market: int, last_bar: int, book: FloatArray, keep: bool,
-) -> int:  # fmt: skip
-    """Do as `_next_fixed_stop`; with `keep` carry the stops that follow the price to there."""
-    side, entry_bar, entry = book[market, SIDE], book[market, ENTRY_BAR], book[market, ENTRY_PRICE]
-    liquidation = -book[market, OWN_CASH] / book[market, QUANTITY]
-    extreme, ratchet = book[market, EXTREME], book[market, RATCHET]
-    bar = bar_at[market, step]
-    if step_of[bar] < step:
-        bar += 1
-    while bar <= last_bar and step_of[bar] < end:
-        if not needs_volume or volumes[bar] > 0.0:
-            _, reason = _stop_on(
-                bar > entry_bar, opens[bar], highs[bar], lows[bar], side, entry, liquidation, extreme, ratchet,
-                stop_loss, take_profit, trailing_stop,
-            )  # fmt: skip
-            if reason != SIGNAL:
-                end = step_of[bar]
-                break
-            distance = trail_distance[bar] if len(trail_distance) > 0 else np.nan
-            extreme, ratchet = _follow(highs[bar] if side > 0.0 else lows[bar], side, distance, extreme, ratchet)
-        bar += 1
-    if keep:
-        book[market, EXTREME], book[market, RATCHET] = extreme, ratchet
-    return end
-
-
-@njit(cache=True)
-def _follow(reached: float, side: float, distance: float, extreme: float, ratchet: float) -> tuple[float, float]:
-    """Return the best price so far and the ratchet of an ATR trail after a bar that reached `reached`."""
-    if side * reached > side * extreme:
-        extreme = reached
-    tighter = reached - side * distance
-    # NaN is a distance that is off or not known yet.
-    if not side * tighter <= side * ratchet and tighter == tighter:
-        ratchet = tighter
-    return extreme, ratchet
 
 
 @njit(cache=True)
@@ -546,12 +230,12 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
                             continue
                         needs_volume, last_bar = frictions[market, PARTICIPATION] > 0.0, first_bar[market + 1] - 1
                         if follows:
-                            upcoming = _next_trailing_stop(
+                            upcoming = next_trailing_stop(
                                 step, upcoming, opens, highs, lows, volumes, step_of, bar_at, trail_distance,
                                 stop_loss, take_profit, trailing_stop, needs_volume, market, last_bar, book, keep,
                             )  # fmt: skip
                         elif not keep:
-                            upcoming = _next_fixed_stop(
+                            upcoming = next_fixed_stop(
                                 step, upcoming, highs, lows, volumes, step_of, bar_at, stop_loss, take_profit,
                                 needs_volume, market, last_bar, book,
                             )  # fmt: skip
@@ -580,7 +264,7 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
                 bar >= 0 and step_of[bar] == step and (frictions[market, PARTICIPATION] == 0.0 or volumes[bar] > 0.0)
             )
             if book[market, LEAVING] != 0.0 and fills[market]:
-                _close_position(
+                close_position(
                     market, bar, first_bar[market], step_time[step], opens[bar], volumes[bar], SIGNAL, fraction,
                     slippage, fee, tiers, frictions, book, totals, traded, trades,
                 )  # fmt: skip
@@ -595,7 +279,7 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
                     stake = min(equity * fraction, totals[FREE])
                     if totals[HELD] < positions and stake >= RUIN * capital:
                         bar = bar_at[market, step]
-                        _open_position(
+                        open_position(
                             market, bar, step_time[step], opens[bar], volumes[bar], side, stake, equity,
                             slippage, fee, tiers, frictions, book, totals, traded,
                         )  # fmt: skip
@@ -611,26 +295,26 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
                     continue
                 bar = bar_at[market, step]
                 if fills[market]:
-                    price, reason = _stop_on(
+                    price, reason = stop_on(
                         bar > book[market, ENTRY_BAR], opens[bar], highs[bar], lows[bar], side,
                         book[market, ENTRY_PRICE], -book[market, OWN_CASH] / book[market, QUANTITY],
                         book[market, EXTREME], book[market, RATCHET], stop_loss, take_profit, trailing_stop,
                     )  # fmt: skip
                     if reason != SIGNAL:
-                        _close_position(
+                        close_position(
                             market, bar, first_bar[market], step_time[step], price, volumes[bar], reason, fraction,
                             slippage, fee, tiers, frictions, book, totals, traded, trades,
                         )  # fmt: skip
                         changed = True
                         continue
                     distance = trail_distance[bar] if follows_range else np.nan
-                    book[market, EXTREME], book[market, RATCHET] = _follow(
+                    book[market, EXTREME], book[market, RATCHET] = follow(
                         highs[bar] if side > 0.0 else lows[bar], side, distance, book[market, EXTREME],
                         book[market, RATCHET],
                     )  # fmt: skip
                 rate = frictions[market, LONG_FUNDING if side > 0.0 else SHORT_FUNDING]
                 if rate != 0.0:
-                    _charge(closes[bar], rate, step_time[step] + bar_ms, book[market])
+                    charge(closes[bar], rate, step_time[step] + bar_ms, book[market])
             if changed or totals[HELD] > 0.0:
                 # In the order of `_hold`: how the steps are cut must not change a bit.
                 equity = totals[FREE]
@@ -670,7 +354,7 @@ def trade_account(  # noqa: C901 - the phases of one step, each a few lines
     for market in range(markets):
         if book[market, SIDE] != 0.0:
             bar = bar_at[market, steps - 1]
-            _close_position(
+            close_position(
                 market, bar, first_bar[market], step_time[steps - 1], closes[bar], volumes[bar], OPEN, fraction,
                 slippage, fee, tiers, frictions, book, totals, traded, trades,
             )  # fmt: skip
