@@ -55,7 +55,15 @@ class Settings(BaseSettings):
         ge=512,
         description="memory that one worker's candles, indicator columns and comparisons may take, MB",
     )
+    strategy_files: str = Field(
+        default="", description="users' Python files whose indicators stored strategies need: path[,path]"
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def candle_bytes(self) -> int:
+        """What of a worker's memory its candles may take: an eighth; a data set's columns and comparisons take more."""
+        return self.worker_memory_mb * 1024 * 1024 // 8
 
     def require(self, name: str) -> str:
         """Return the setting `name`; raises SettingMissingError, saying how to set it, when it is empty."""

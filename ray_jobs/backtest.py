@@ -196,7 +196,7 @@ def run_queued(current: Settings, *, workers: int | None, forever: bool, as_json
 
     console = Console(stderr=as_json)
     ended = work_on(
-        BacktestQueue(),
+        BacktestQueue(candle_bytes=current.candle_bytes),
         current,
         workers=workers,
         forever=forever,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -14,12 +14,13 @@ import numpy as np
 import ray
 import structlog
 
-from alpharay.backtest.market import open_market
+from alpharay.backtest.market import MEMORY_BUDGET, open_market
 from alpharay.backtest.population import backtest_population
 from alpharay.market.candles import Candles
 from alpharay.settings import Settings
 from alpharay.strategies.catalogue import CATALOGUE
 from ray_jobs.detached_actor import NAMESPACE
+from ray_jobs.work_shares import WorkShares
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,13 +62,13 @@ class WorkersMissingError(RuntimeError):
 class BacktestWorker:
     """Runs batches one after the other and keeps what it needs for them.
 
-    The candles and their indicator columns.
+    The candles and their indicator columns, of so many functions (data sets) as `held` says: the last used ones.
     """
 
-    def __init__(self, name: str, niceness: int) -> None:
+    def __init__(self, name: str, niceness: int, held: int = 1) -> None:
         self._name = name
-        self._key = ""
-        self._function: Callable[[Any], Any] | None = None
+        self._held = held
+        self._functions: OrderedDict[str, Callable[[Any], Any]] = OrderedDict()
         if niceness:
             os.nice(niceness)
         load_kernels()
@@ -84,10 +85,13 @@ class BacktestWorker:
 
         The function behind the reference is fetched when `key` is new here.
         """
-        if self._function is None or key != self._key:
+        if key not in self._functions:
+            while len(self._functions) >= self._held:
+                self._functions.popitem(last=False)
             # Within a list, so that Ray does not fetch it anew for every call: its columns would be lost.
-            self._function, self._key = cast("Callable[[Any], Any]", ray.get(function[0])), key
-        return self._function(item)
+            self._functions[key] = cast("Callable[[Any], Any]", ray.get(function[0]))
+        self._functions.move_to_end(key)
+        return self._functions[key](item)
 
 
 def load_kernels() -> None:
@@ -103,11 +107,12 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
     """A pool of `BacktestWorker`s on a joined Ray cluster; use it in a `with`, which ends them.
 
     A function is put into Ray's object store once, where all workers of a machine share its arrays, however
-    often it is mapped. Raises WorkersMissingError when no worker could start; fewer than asked for are used
-    as they are.
+    often it is mapped; the last used ones, `held` of them, stay there and in the workers. Items go where what they
+    need is (`ray_jobs.work_shares`). Raises WorkersMissingError when no worker could start; fewer than asked for are
+    used as they are.
     """
 
-    def __init__(self, workers: int, *, niceness: int = 0) -> None:
+    def __init__(self, workers: int, *, niceness: int = 0, held: int = 1) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, was {workers}")
         run = uuid.uuid4().hex[:6]
@@ -117,14 +122,15 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
         worker_class: Any = BacktestWorker
         actors = [
             worker_class.options(name=name, namespace=NAMESPACE, runtime_env={"env_vars": WORKER_ENVIRONMENT}).remote(
-                name, niceness
+                name, niceness, held
             )
             for name in names
         ]
         self._actors = _started(actors)
-        self._function: Callable[[Any], Any] | None = None
-        self._reference: ray.ObjectRef[Any] | None = None
-        self._key = ""
+        self._shares = WorkShares(len(self._actors))
+        self._held = held
+        # By identity; the function is kept, so that no other can get its id.
+        self._known: OrderedDict[int, tuple[Callable[[Any], Any], ray.ObjectRef[Any], str]] = OrderedDict()
 
     @property
     def workers(self) -> int:
@@ -138,20 +144,18 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
 
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Sequence[Result]:
         """Return the results in the order of the items; an error of the function is raised here."""
-        if function is not self._function:
-            self._function, self._reference, self._key = function, ray.put(function), uuid.uuid4().hex
+        reference, key = self._put(function)
         work = list(items)
         results: list[Any] = [None] * len(work)
-        # Each worker takes a run of neighbours, which share indicator columns, the same part in every generation; who
-        # has none left takes the last of whoever has most.
-        shares = [deque(part.tolist()) for part in np.array_split(np.arange(len(work)), len(self._actors))]
+        # Who has none of its own left takes the last of whoever has most.
+        shares = self._shares.split(work)
         free = deque(index for _ in range(CALLS_A_WORKER) for index in range(len(self._actors)))
         running: dict[Any, tuple[int, int]] = {}
         while running or any(shares):
             while free and any(shares):
                 index = free.popleft()
                 place = shares[index].popleft() if shares[index] else max(shares, key=len).pop()
-                call = self._actors[index].run.remote(self._key, [self._reference], work[place])
+                call = self._actors[index].run.remote(key, [reference], work[place])
                 running[call] = (place, index)
             done, _ = ray.wait(list(running), num_returns=1, timeout=BATCH_TIMEOUT_S)
             if not done:
@@ -162,6 +166,15 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
             results[place] = ray.get(done[0])
             free.append(index)
         return results
+
+    def _put(self, function: Callable[[Any], Any]) -> tuple[ray.ObjectRef[Any], str]:
+        if id(function) not in self._known:
+            while len(self._known) >= self._held:
+                self._known.popitem(last=False)
+            self._known[id(function)] = (function, ray.put(function), uuid.uuid4().hex)
+        self._known.move_to_end(id(function))
+        _, reference, key = self._known[id(function)]
+        return reference, key
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -176,7 +189,17 @@ def open_workers(workers: int | None, settings: Settings) -> RayExecutor:
     On one machine they are niced, so that serving comes first.
     """
     alone = join_ray(settings)
-    return RayExecutor(suitable_workers(workers, alone=alone), niceness=LAPTOP_NICENESS if alone else 0)
+    return RayExecutor(
+        suitable_workers(workers, alone=alone),
+        niceness=LAPTOP_NICENESS if alone else 0,
+        held=held_data_sets(settings),
+    )
+
+
+def held_data_sets(settings: Settings) -> int:
+    """Return how many data sets a worker may keep opened, so that it stays within `worker_memory_mb`."""
+    # Columns, comparisons as much again at most, and as much for candles, tables and what a batch needs.
+    return max(settings.worker_memory_mb * 1024 * 1024 // (3 * MEMORY_BUDGET), 1)
 
 
 def join_ray(settings: Settings) -> bool:

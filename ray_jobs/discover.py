@@ -211,7 +211,7 @@ def discover_queued(current: Settings, *, workers: int | None, forever: bool) ->
 
     console = _console(error=False)
     ended = work_on(
-        SearchQueue(),
+        SearchQueue(candle_bytes=current.candle_bytes),
         current,
         workers=workers,
         forever=forever,

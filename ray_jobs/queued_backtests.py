@@ -22,7 +22,7 @@ from alpharay.store.backtest_requests import (
     requested_stops,
 )
 from alpharay.store.backtests import BACKTESTS, BacktestEnding, ClaimedBacktest, claim_backtests, end_backtests
-from alpharay.store.candle_cache import CandleCache
+from alpharay.store.candle_cache import MAX_BYTES, CandleCache
 from alpharay.store.candle_rows import Market
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.lease_queue import CHARGE_S, LEASE_S, LeaseQueue, earliest_start, give_back, settle
@@ -49,6 +49,8 @@ class BacktestQueue:
     """The queue of backtests, for `ray_jobs.work_queue.work_on`."""
 
     queue: LeaseQueue = BACKTESTS
+    candle_bytes: int = MAX_BYTES
+    """Memory that each worker may use for candles."""
     name: str = "backtest"
 
     def __call__(
@@ -60,7 +62,9 @@ class BacktestQueue:
             request = ending.claimed.request
             tell(f"{request.request_id} {request.symbol} {request.strategy_name}: {ending_text(ending)}")
 
-        return work_backtests(pool, owner, on_end=on_end, forever=forever, stop=stop)
+        return work_backtests(
+            pool, owner, on_end=on_end, forever=forever, stop=stop, cache=CandleCache(self.candle_bytes)
+        )
 
 
 def work_backtests(

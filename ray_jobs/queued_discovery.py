@@ -22,7 +22,7 @@ from alpharay.bus.messages import DiscoveryRequest
 from alpharay.discovery.checkpoint import Checkpoint, CheckpointError, checkpoint_bytes, checkpoint_from, joined
 from alpharay.discovery.evaluation import Executor, SerialExecutor
 from alpharay.discovery.search import DiscoveryReport, Generation, discover_all
-from alpharay.store.candle_cache import CandleCache
+from alpharay.store.candle_cache import MAX_BYTES, CandleCache
 from alpharay.store.checkpoints import StoredCheckpoint, load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.lease_queue import CHARGE_S, LeaseQueue, earliest_start, settle, waiting
@@ -99,6 +99,8 @@ class SearchQueue:
     """The queue of discovery runs, for `ray_jobs.work_queue.work_on`; each worker searches whole runs by itself."""
 
     queue: LeaseQueue = RUNS
+    candle_bytes: int = MAX_BYTES
+    """Memory that each worker may use for candles."""
     name: str = "discovery"
 
     def __call__(
@@ -109,7 +111,15 @@ class SearchQueue:
         def on_run(run: ClaimedRun, text: str) -> None:
             tell(f"{run.run_id} {run.request.symbol} {run.request.strategy_name}: {text}")
 
-        return work_queue(pool, SerialExecutor(), owner, on_run=on_run, forever=forever, stop=stop)
+        return work_queue(
+            pool,
+            SerialExecutor(),
+            owner,
+            on_run=on_run,
+            forever=forever,
+            stop=stop,
+            cache=CandleCache(self.candle_bytes),
+        )
 
 
 def work_queue(
