@@ -96,7 +96,9 @@ def select(
     )  # fmt: skip
     scores = tuple(_score(one, tracks[one.strategy_id], kinds, everything, now, settings.weights) for one in known)
     confidences = {score.strategy_id: score.confidence.value for score in scores}
-    staying = [one for one in known if one.strategy_id not in retirements]
+    staying = [
+        one for one in known if one.strategy_id not in retirements and not _is_stale(one, now, settings.retirement)
+    ]
     ensemble = choose_ensemble([tracks[one.strategy_id] for one in staying], confidences, settings.ensemble)
     chosen = {member.strategy_id for member in ensemble.members}
     incumbents = [
@@ -131,6 +133,11 @@ def _tracks(
         else:
             tracks[one.strategy_id] = track
     return tracks, problems
+
+
+def _is_stale(one: TrustedStrategy, now: int, settings: RetirementSettings) -> bool:
+    """Tell whether a strategy's evidence is so old that it would retire as soon as it was deployed."""
+    return (now - one.end_time) / DAY_MS > settings.stale_days
 
 
 def _decay(one: TrustedStrategy, track: Track, now: int, settings: RetirementSettings) -> str | None:

@@ -87,6 +87,14 @@ def test_a_deployed_strategy_that_earns_stays_and_is_no_challenger(candles):
     assert [member.strategy_id for member in found.ensemble.members] == ["good"]
 
 
+def test_a_strategy_with_old_evidence_is_scored_but_not_deployed(candles):
+    old = replace(trusted("old", "DONCHIAN_BREAKOUT", candles), end_time=600 * DAY_MS)
+    found = select([old], candles, KINDS)
+    assert [score.strategy_id for score in found.scores] == ["old"]
+    assert found.moves == ()
+    assert found.ensemble.members == ()
+
+
 def test_a_strategy_that_cannot_be_evaluated_is_named_and_the_others_go_on(candles):
     broken = replace(trusted("broken", "SMA_RSI", candles), parameters={"unknown": 1.0})
     found = select([broken, trusted("good", "DONCHIAN_BREAKOUT", candles)], candles, KINDS)
