@@ -28,6 +28,7 @@ from alpharay.signals.snapshot import Snapshot
 from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, open_pool
 from alpharay.store.remembered_answers import RememberedAnswers
 from alpharay.store.signal_snapshots import SignalSnapshots
+from alpharay.strategies.loading import run_files
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
@@ -64,6 +65,9 @@ class SignalServer:
     def __init__(self) -> None:
         _log_through_serve()
         current = settings()
+        for problem in run_files(current.strategy_files):
+            # Strategies that need it are left out; all others can speak.
+            structlog.get_logger(__name__).error("signal.strategy_file_refused", problem=problem)
         self._pool = open_pool(
             current.require("database_url"),
             application="alpharay-signal",

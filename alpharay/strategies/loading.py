@@ -61,6 +61,17 @@ def strategies_in_file(path: Path | str) -> tuple[Strategy, ...]:
     return tuple(strategy for _, strategy in found.values())
 
 
+def run_files(paths: str) -> list[str]:
+    """Run a comma-separated list of users' files, so that their indicators are known here; return what went wrong."""
+    problems = []
+    for path in filter(None, (part.strip() for part in paths.split(","))):
+        try:
+            run_source_file(read_source_file(path))
+        except SourceFileError as error:
+            problems.append(str(error))
+    return problems
+
+
 def _named(item: str) -> tuple[Strategy, ...]:
     if item.endswith(".py"):
         return strategies_in_file(item)

@@ -16,7 +16,7 @@ from alpharay.backtest.population import backtest_population
 from alpharay.indicators.registry import INDICATORS
 from alpharay.indicators.source_file import SourceFileError, read_source_file, run_source_file
 from alpharay.strategies.catalogue import CATALOGUE
-from alpharay.strategies.loading import strategies_from, strategies_in_file
+from alpharay.strategies.loading import run_files, strategies_from, strategies_in_file
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "my_rules.py"
@@ -184,6 +184,14 @@ def test_a_strategy_whose_indicator_is_not_to_be_had_is_refused_where_it_arrives
     del INDICATORS["soon_gone"]
     with pytest.raises(ValueError, match=r"DOUBLED uses the indicators \['soon_gone'\], which are not registered"):
         pickle.loads(wire)
+
+
+def test_files_of_the_settings_register_their_indicators_and_a_bad_one_stops_no_other(rules):
+    bad, good = rules("1 / 0", "bad.py"), rules(OWN_INDICATOR.replace("{name}", "served"), "good.py")
+    (problem,) = run_files(f"{bad}, {good},")
+    assert "bad.py:8: ZeroDivisionError" in problem
+    assert "served" in INDICATORS
+    assert run_files("") == []
 
 
 def test_a_strategy_of_the_catalogue_takes_no_file_along():
