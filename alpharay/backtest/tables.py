@@ -25,6 +25,8 @@ class PriceTables:
     """(levels, blocks, 2): the same over 2^k blocks of 64 bars."""
     stop_ranges: FloatArray
     """(7, bars, 2): lowest low and highest high of the 2^k bars from each bar."""
+    stop_blocks: FloatArray
+    """(levels, blocks, 2): the same over 2^k blocks of 64 bars."""
     return_sums: FloatArray
     """(bars + 1, 3): sums before each bar of close-to-close return, its square, its square where negative."""
     day_ends: IntArray
@@ -54,11 +56,13 @@ def price_tables(candles: Candles) -> PriceTables:
                 f"was {column[bar]}"
             )
     close_ranges = _range_table(candles.close, candles.close)
+    stop_ranges = _range_table(candles.low, candles.high)
     return PriceTables(
         candles=candles,
         close_ranges=close_ranges,
         close_blocks=_block_table(close_ranges),
-        stop_ranges=_range_table(candles.low, candles.high),
+        stop_ranges=stop_ranges,
+        stop_blocks=_block_table(stop_ranges),
         return_sums=_return_sums(candles.close),
         day_ends=day_ends(candles.open_time),
     )
@@ -120,20 +124,21 @@ def _return_sums(close: FloatArray) -> FloatArray:
 
 
 @njit(cache=True)
-def first_touch(stop_ranges: FloatArray, first: int, last: int, lower: float, upper: float) -> int:
+def first_touch(
+    stop_ranges: FloatArray, stop_blocks: FloatArray, first: int, last: int, lower: float, upper: float
+) -> int:
     """Return the first bar from `first` to `last` with low <= lower or high >= upper; -1 when there is none."""
     bar = first
     while bar <= last:
-        if bar + 63 <= last and stop_ranges[6, bar, 0] > lower and stop_ranges[6, bar, 1] < upper:
-            bar += 64
-            continue
-        for level in range(5, -1, -1):
-            span = 1 << level
-            clear = stop_ranges[level, bar, 0] > lower and stop_ranges[level, bar, 1] < upper
-            if bar + span - 1 <= last and clear:
-                bar += span
-                if bar > last:
-                    return -1
-        if stop_ranges[0, bar, 0] <= lower or stop_ranges[0, bar, 1] >= upper:
-            return bar
+        block = bar >> 6
+        end = min(last, block * 64 + 63)
+        if stop_blocks[0, block, 0] > lower and stop_blocks[0, block, 1] < upper:
+            bar = end + 1
+        while bar <= end:
+            for level in range(5, -1, -1):
+                span = 1 << level
+                if bar + span - 1 <= end and stop_ranges[level, bar, 0] > lower and stop_ranges[level, bar, 1] < upper:
+                    bar += span
+            if bar <= end and (stop_ranges[0, bar, 0] <= lower or stop_ranges[0, bar, 1] >= upper):
+                return bar
     return -1
