@@ -39,7 +39,8 @@ class ColumnSlab:
     def __init__(self, bars: int, budget_bytes: int) -> None:
         padded = word_count(bars) * WORD_BITS
         self.bars = bars
-        self.capacity = max(budget_bytes // max(padded * 8, 1), SMALLEST_CAPACITY)
+        # Without bars a column counts as one word: the free list below is as long as the capacity.
+        self.capacity = max(budget_bytes // (max(padded, WORD_BITS) * 8), SMALLEST_CAPACITY)
         memory = _take(self.capacity * padded)
         self.values: FloatArray = memory[: self.capacity * padded].reshape(self.capacity, padded)
         weakref.finalize(self, _KEPT.append, memory)
