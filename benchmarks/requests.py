@@ -1,0 +1,287 @@
+"""The seed's workload: symbols x ten Fibonacci windows x strategies, each a search of 50 genomes x 30 generations.
+
+    python -m benchmarks.requests --json
+    python -m benchmarks.requests --symbols 20 --strategies 60 --workers 16     # all 12,000 requests
+
+Requests are rows of a PostgreSQL that this starts; workers are Ray actors that claim, search and finish them, as
+`python -m ray_jobs.discover --from-queue` does. Each round works off the same requests: in this process without Ray,
+with one Ray worker, with two. Times are from the first claim to the last end, as the database saw them. The champions
+of every round must be the same bits.
+
+`ray_overhead_ms` is what one Ray worker needs more for a request than this process. `projection` is a calculation, not
+a measurement: workers as fast as one of these, each on a core of its own, and one database, whose share of a request
+(`database_ms`: claim, checkpoint, end) bounds the rate of them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+from pydantic import SecretStr
+
+from alpharay.backtest.costs import Costs
+from alpharay.bus.messages import CandleMessage, DiscoveryRequest
+from alpharay.discovery.search import SearchSettings
+from alpharay.market.candles import VALUE_COLUMNS, Candles
+from alpharay.market.files import read_candles
+from alpharay.settings import Settings
+from alpharay.store.candle_rows import Market
+from alpharay.store.candle_writer import CandleWriter
+from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, open_pool
+from alpharay.store.ingested_markets import want_market
+from alpharay.store.migrate import migrate
+from alpharay.store.runs import claim_runs, enqueue_run, finish_run, yield_runs
+from alpharay.strategies.catalogue import CATALOGUE
+from benchmarks.discovery import REAL_CANDLES, local_ray
+from benchmarks.random_walk import random_walk
+from benchmarks.report import Figures, machine, report, versions
+from cluster.local import postgres
+from ray_jobs.queued_discovery import RUNS_A_CLAIM, SearchQueue
+from ray_jobs.request_discovery import make_requests
+from ray_jobs.work_queue import work_on
+
+WINDOWS = (1597, 2584, 4181, 6765, 10946, 17711, 28657, 46368, 75025, 121393)
+SEED_REQUESTS = 12_000
+PROJECTED_MACHINES = (1, 4, 16, 64)
+CORES_A_MACHINE = 16
+EXCHANGE = "benchmark"
+SAMPLE_S = 0.25
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """Start a PostgreSQL of this benchmark's own, and end it."""
+    folder = Path(tempfile.mkdtemp(prefix="ar-requests-", dir="/tmp"))
+    try:
+        yield postgres.start(folder).url
+    finally:
+        postgres.stop(folder)
+        postgres.purge(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def market_candles(number: int, rows: int) -> tuple[Candles, str]:
+    """Return minutes of one symbol: real ones for the first, where they are, generated walks for the others."""
+    symbol = f"S{number}/USD"
+    if number == 0 and REAL_CANDLES.is_file():
+        source, name = read_candles(REAL_CANDLES).tail(rows), REAL_CANDLES.name
+    else:
+        source, name = random_walk(rows, seed=number), "generated random walks"
+    columns = (getattr(source, column) for column in VALUE_COLUMNS)
+    return Candles(EXCHANGE, symbol, "1m", source.open_time, *columns), name
+
+
+def store(pool: DatabasePool, candles: Candles) -> None:
+    """Write candles as the sink does."""
+    market = Market(candles.exchange, candles.symbol, candles.timeframe)
+    rows = zip(candles.open_time.tolist(), *(getattr(candles, name).tolist() for name in VALUE_COLUMNS), strict=True)
+    fields = {"exchange": market.exchange, "symbol": market.symbol, "timeframe": market.timeframe, "revision": 1}
+    values = [
+        msgspec.json.encode(CandleMessage(**fields, **dict(zip(("open_time", *VALUE_COLUMNS), row, strict=True))))
+        for row in rows
+    ]
+    writer = CandleWriter()
+    prepared = writer.decode(values)
+    writer.prepare(pool, prepared.content)
+    with pool.connection() as connection:
+        writer.write(connection, prepared.content)
+        want_market(connection, market, 0)
+
+
+def queue(pool: DatabasePool, requests: Sequence[DiscoveryRequest]) -> None:
+    """Queue the requests, and nothing else."""
+    with pool.connection() as connection:
+        connection.execute("TRUNCATE discovery_runs, discovery_checkpoints, served_symbols, outbox")
+        for request in requests:
+            enqueue_run(connection, request)
+
+
+class WorkerMemory(threading.Thread):
+    """Samples the unique set size of whoever holds leases; `peak_mb` is the largest seen."""
+
+    def __init__(self, pool: DatabasePool) -> None:
+        super().__init__(daemon=True)
+        self.peak_mb = 0.0
+        self._pool = pool
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Sample until `stop`."""
+        while not self._done.wait(SAMPLE_S):
+            with self._pool.connection() as connection:
+                rows = connection.execute(
+                    "SELECT DISTINCT lease_owner FROM discovery_runs WHERE status = 'RUNNING'"
+                ).fetchall()
+            for (owner,) in rows:
+                try:
+                    used = psutil.Process(int(owner.rpartition(":")[2])).memory_full_info().uss / 1e6
+                except psutil.Error:
+                    continue
+                self.peak_mb = max(self.peak_mb, used)
+
+    def stop(self) -> None:
+        """End the sampling."""
+        self._done.set()
+        self.join(timeout=10.0)
+
+
+def measured(pool: DatabasePool) -> tuple[Figures, str]:
+    """Return the figures of the round that the database holds, and a digest of everything that it found."""
+    with pool.connection() as connection:
+        row = connection.execute(
+            "SELECT count(*), sum((progress ->> 'evaluations')::bigint), sum((progress ->> 'backtest_s')::float8), "
+            "extract(epoch FROM max(finished_at) - min(started_at))::float8, "
+            "sum((progress ->> 'evaluations')::float8 * ((request ->> 'end_time')::bigint "
+            "- (request ->> 'start_time')::bigint) / 60000 * (request ->> 'train_fraction')::float8), "
+            "sum(slices) FROM discovery_runs WHERE status = 'DONE'"
+        ).fetchone()
+        found = connection.execute("SELECT message_id, value FROM outbox ORDER BY message_id").fetchall()
+    assert row is not None
+    runs, evaluations, backtest_s, seconds, bars, slices = row
+    digest = hashlib.sha256("\n".join(f"{key} {value}" for key, value in found).encode()).hexdigest()
+    return {
+        "requests": runs,
+        "seconds": seconds,
+        "requests_per_second": runs / seconds,
+        "backtests_per_second": float(evaluations) / seconds,
+        "bars_per_second": bars / seconds,
+        "backtest_share": backtest_s / seconds,
+        "slices": slices,
+        "champions": len(found),
+    }, digest
+
+
+def database_ms(pool: DatabasePool, requests: Sequence[DiscoveryRequest], rows: int = SEED_REQUESTS) -> Figures:
+    """Return what claiming and ending one request costs the database while `rows` wait."""
+    many = [
+        msgspec.structs.replace(requests[number % len(requests)], run_id=f"row-{number}", symbol=f"Q{number % 20}/USD")
+        for number in range(rows)
+    ]
+    began = time.perf_counter()
+    queue(pool, many)
+    enqueue_s = time.perf_counter() - began
+    claim_s = end_s = 0.0
+    claimed = 0
+    for _ in range(10):
+        began = time.perf_counter()
+        with pool.connection() as connection:
+            runs = claim_runs(connection, "benchmark", limit=RUNS_A_CLAIM)
+        claim_s += time.perf_counter() - began
+        claimed += len(runs)
+        began = time.perf_counter()
+        for run in runs[: RUNS_A_CLAIM // 2]:
+            with pool.connection() as connection:
+                finish_run(connection, run, [])
+        end_s += (time.perf_counter() - began) * 2.0
+        with pool.connection() as connection:
+            yield_runs(connection, runs)
+    return {
+        "enqueue_ms": enqueue_s / rows * 1e3,
+        "claim_ms": claim_s / claimed * 1e3,
+        "end_ms": end_s / claimed * 1e3,
+        "waiting_rows": rows,
+    }
+
+
+def projection(one_worker: float, efficiency: float, database_s: float) -> list[Figures]:
+    """Return the requests/s and the minutes for the seed's 12,000 requests on so many machines."""
+    found: list[Figures] = []
+    for machines in PROJECTED_MACHINES:
+        workers = machines * CORES_A_MACHINE
+        rate = min(one_worker * workers * efficiency, 1.0 / database_s)
+        found.append(
+            {
+                "machines": machines,
+                "workers": workers,
+                "requests_per_second": rate,
+                "minutes_for_12000": SEED_REQUESTS / rate / 60.0,
+                "bound_by": "database" if rate == 1.0 / database_s else "workers",
+            }
+        )
+    return found
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--symbols", type=int, default=2)
+    parser.add_argument("--windows", default=",".join(map(str, WINDOWS)), help="lengths in minutes")
+    parser.add_argument("--strategies", type=int, default=6, help="so many of the catalogue, evenly spread")
+    parser.add_argument("--population", type=int, default=50)
+    parser.add_argument("--generations", type=int, default=30)
+    parser.add_argument("--workers", default="0,1,2", help="workers of each round; 0 is this process without Ray")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    chosen = parser.parse_args()
+    windows = [int(window) for window in chosen.windows.split(",")]
+    names = list(CATALOGUE)
+    strategies = [CATALOGUE[names[place * len(names) // chosen.strategies]] for place in range(chosen.strategies)]
+    search = SearchSettings(population=chosen.population, generations=chosen.generations)
+    rows: list[Figures] = []
+    digests = set()
+    with (
+        database() as url,
+        open_pool(
+            url, application="requests", max_connections=3, statement_timeout_s=BATCH_STATEMENT_TIMEOUT_S
+        ) as pool,
+        local_ray(),
+    ):
+        migrate(url)
+        settings = Settings(database_url=SecretStr(url))
+        sources = set()
+        requests: list[DiscoveryRequest] = []
+        for number in range(chosen.symbols):
+            candles, source = market_candles(number, max(windows))
+            sources.add(source)
+            store(pool, candles)
+            requests += make_requests(pool, [candles.symbol], "1m", windows, strategies, search, Costs())
+        for workers in (int(one) for one in chosen.workers.split(",")):
+            queue(pool, requests)
+            memory = WorkerMemory(pool)
+            memory.start()
+            work_on(SearchQueue(), settings, workers=workers, forever=False, tell=lambda _: None)
+            memory.stop()
+            figures, digest = measured(pool)
+            assert figures["requests"] == len(requests), "not every request was done"
+            digests.add(digest)
+            rows.append({"workers": workers, **figures, "peak_worker_mb": memory.peak_mb})
+        assert len(digests) == 1, "the champions depended on the workers"
+        costs = database_ms(pool, requests)
+    by_workers = {row["workers"]: row for row in rows}
+    figures = {
+        "symbols": chosen.symbols,
+        "windows": windows,
+        "strategies": len(strategies),
+        "same_champions": True,
+        "database_ms": costs,
+        "candles": sorted(sources),
+        "machine": machine(),
+        "versions": versions("ray", "numba", "numpy", "psycopg"),
+    }
+    if {0, 1} <= by_workers.keys():
+        figures["ray_overhead_ms"] = (
+            (by_workers[1]["seconds"] - by_workers[0]["seconds"]) / len(requests) * 1e3  # type: ignore[operator]
+        )
+    if {1, 2} <= by_workers.keys():
+        speed_up = by_workers[1]["seconds"] / by_workers[2]["seconds"]  # type: ignore[operator]
+        figures["speed_up_two_workers"] = speed_up
+        database_s = (costs["claim_ms"] + costs["end_ms"]) / 1e3  # type: ignore[operator]
+        figures["projection"] = projection(
+            by_workers[1]["requests_per_second"],
+            min(speed_up / 2.0, 1.0),
+            database_s,  # type: ignore[arg-type]
+        )
+    report("requests", figures, rows, as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    main()
