@@ -9,7 +9,7 @@ import numpy as np
 
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator, whole
-from alpharay.indicators.smoothing import TILE, transpose, wilder_averages
+from alpharay.indicators.smoothing import TILE, wilder_averages
 from alpharay.indicators.volatility import true_range
 from alpharay.market.candles import FloatArray, IntArray
 
@@ -83,7 +83,7 @@ def _write_ratchets(
                 over = held if before < held and price < held and held < above else above
                 stop[lane] = under if price > held or held != held else over
             stops[i] = stop
-        transpose(stops, size, out[:, start : start + size])
+        _store(stops, start, size, out)
 
 
 @kernel
@@ -113,7 +113,7 @@ def _write_reversals(
                 side[lane] = -way if turned else way
                 best[lane] = (-place if turned else top) + 0.0 * distance
                 stops[i, lane] = side[lane] * (best[lane] - distance)
-        transpose(stops, size, out[:, start : start + size])
+        _store(stops, start, size, out)
 
 
 @kernel
@@ -123,3 +123,10 @@ def _scale(
     for lane in range(places.shape[0]):
         for i in range(size):
             distances[i, lane] = multiples[lane] * ranges[places[lane], start + i]
+
+
+@kernel
+def _store(stops: FloatArray, start: int, size: int, out: FloatArray) -> None:
+    for lane in range(stops.shape[1]):
+        for i in range(size):
+            out[lane, start + i] = stops[i, lane]
