@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_account import PlainRules, run_plain_account
+from plain_account import DAY_MS, PlainRules, run_plain_account
 from test_kernel_equals_plain import random_candles, random_flags
 
 from alpharay.backtest.costs import Costs
@@ -89,10 +90,31 @@ def check_account(candles, flags, costs, stops=NO_STOPS, holding=0, limits=ONE_P
     changes = np.divide(values[1:], values[:-1], out=np.ones(len(values) - 1), where=values[:-1] > 0.0) - 1.0
     assert run.outcome["bar_mean"] == pytest.approx(changes.sum() / len(times), rel=1e-6, abs=1e-12)
     assert run.outcome["exposure_bars"] == pytest.approx(plain.exposure)
+    assert run.outcome["drawdown_bars"] == longest_drawdown(plain.points, times, capital)
+    sides = sum(1 if t[6] == "open" else 2 for t in plain.trades)
+    assert run.outcome["sides_traded"] == pytest.approx(sides * limits.stake)
+    days = range(times[0] // DAY_MS, times[-1] // DAY_MS + 1)
+    daily = np.array([plain.closes[bisect_left(times, (day + 1) * DAY_MS) - 1] for day in days]) / capital
+    assert run.metrics.volatility == pytest.approx(volatility(daily), rel=1e-6, abs=1e-9)
     profits = np.array([(t[11] - t[10]) / capital for t in plain.trades] or [0.0])
     assert run.outcome["gross_profit"] == pytest.approx(profits[profits > 0.0].sum(), rel=1e-9, abs=1e-9)
     assert run.outcome["gross_loss"] == pytest.approx(-profits[profits < 0.0].sum(), rel=1e-9, abs=1e-9)
     return run
+
+
+def longest_drawdown(points, times, capital):
+    peak, since, longest = capital, 0, 0
+    for time, value in points:
+        if value > peak:
+            step = times.index(time)
+            longest, peak, since = max(longest, step - since), value, step
+    return max(longest, len(times) - 1 - since)
+
+
+def volatility(daily):
+    before = np.concatenate([[1.0], daily[:-1]])
+    changes = np.divide(daily - before, before, out=np.zeros_like(daily), where=before > 0.0)
+    return changes.std(ddof=1) * np.sqrt(365.0) if len(changes) > 1 else 0.0
 
 
 @settings(max_examples=200, deadline=None)
