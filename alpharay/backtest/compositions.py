@@ -90,6 +90,9 @@ COMPOSITIONS: dict[str, Callable[..., Series]] = {
     "chaikin_oscillator": lambda high, low, close, volume, fast, slow: _ema_difference(
         _accumulation_distribution(high, low, close, volume), fast, slow
     ),
+    "klinger": lambda high, low, close, volume, fast, slow: _ema_difference(
+        ta.volume_force(of=(high, low, close, volume)), fast, slow
+    ),
     "awesome_oscillator": _awesome,
     "bollinger_upper": lambda close, length, width: (
         ta.sma(length, of=close) + ta.standard_deviation(length, of=close) * width

@@ -19,10 +19,10 @@ from alpharay.backtest.market import Market
 from alpharay.backtest.operands import Leaf, Operand, compile_operand
 from alpharay.backtest.rules import RuleProgram
 from alpharay.indicators.registry import INDICATORS, Indicator
-from alpharay.indicators.windows import ratio
+from alpharay.indicators.windows import write_ratio
 from alpharay.market.candles import FloatArray
 from alpharay.market.time_parts import time_part
-from alpharay.strategies.evaluation import apply_indicator, combine
+from alpharay.strategies.evaluation import apply_indicator
 from alpharay.strategies.expression import (
     Applied,
     Arithmetic,
@@ -259,7 +259,7 @@ class Slots:
                 case Arithmetic(operator=operator):
                     _combine_into(operator, inputs[0], inputs[1], out)
                 case Share(when_zero=when_zero):
-                    out[:] = ratio(inputs[0], inputs[1], when_zero)
+                    write_ratio(inputs[0], inputs[1], when_zero, out)
                 case Previous() | Delayed():
                     lag = int(values[0])
                     out[:lag] = np.nan
@@ -292,7 +292,7 @@ def _combine_into(operator: str, left: FloatArray, right: FloatArray, out: Float
     elif operator == "*":
         np.multiply(left, right, out=out)
     else:
-        out[:] = combine(operator, left, right)
+        write_ratio(left, right, np.nan, out)
 
 
 def _in_a_row(slots: IndexArray) -> bool:

@@ -99,8 +99,13 @@ def klinger(
     Force = 100 * volume * trend * |2 * range / ranges since the trend turned - 1|. The trend is the sign of
     the last change of high + low + close, 0 before the first. Without any range there is no force.
     """
-    force = _volume_force(direction((high + low + close) / 3.0), high - low, volume)
-    return exponential_differences(force, whole([fast]), whole([slow]))[0]
+    return exponential_differences(volume_force(high, low, close, volume), whole([fast]), whole([slow]))[0]
+
+
+@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda: 1, memory="recursive")
+def volume_force(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray) -> FloatArray:
+    """Return Klinger's volume force, what his oscillator averages: see `klinger`."""
+    return _volume_force(direction((high + low + close) / 3.0), high - low, volume)
 
 
 @indicator(inputs=("high", "low", "volume"), warm_up=lambda: 0)

@@ -90,27 +90,68 @@ def window_mean(values: FloatArray, length: int) -> FloatArray:
     return window_means(values, np.array([length]))[0]
 
 
-@kernel
 def window_highest(values: FloatArray, length: int) -> FloatArray:
-    """Return the highest of the last `length` values: the higher of two overlapping power-of-two windows."""
+    """Return the highest of the last `length` values; NaN before the first full window."""
+    out = np.empty((1, len(values)))
+    write_window_extremes(values, np.array([length]), 1.0, out)
+    return out[0]
+
+
+def window_lowest(values: FloatArray, length: int) -> FloatArray:
+    """Return the lowest of the last `length` values; NaN before the first full window."""
+    out = np.empty((1, len(values)))
+    write_window_extremes(values, np.array([length]), -1.0, out)
+    return out[0]
+
+
+@kernel
+def write_window_extremes(values: FloatArray, lengths: IntArray, side: float, out: FloatArray) -> None:
+    """Write the highest (side 1) or lowest (side -1) of the last values for each length to (lengths, values) `out`.
+
+    The higher of two overlapping windows of a power of two; these come from each other and serve all lengths.
+    """
     bars = values.shape[0]
-    out = np.full(bars, np.nan)
-    if length > bars:
-        return out
-    current = np.empty(TILE + length - 1)
-    doubled = np.empty(TILE + length - 1)
-    for start in range(length - 1, bars, TILE):
+    longest = 1
+    for length in lengths:
+        longest = max(longest, min(length, bars))
+    levels = 0
+    while (1 << levels) <= longest:
+        levels += 1
+    pyramid = np.empty((levels, TILE + longest - 1))
+    for start in range(0, bars, TILE):
         stop = min(start + TILE, bars)
-        first = start - length + 1
-        size = stop - first
-        current[:size] = values[first:stop]
-        width = 1
-        while 2 * width <= length:
-            _higher(current[2 * width - 1 : size], current[width - 1 :], doubled[2 * width - 1 :])
-            current, doubled = doubled, current
-            width *= 2
-        _higher(current[length - 1 : size], current[width - 1 :], out[start:])
-    return out
+        first = max(start - longest + 1, 0)
+        lowest_level = pyramid[0]
+        for i in range(stop - first):
+            lowest_level[i] = side * values[first + i]
+        for level in range(1, levels):
+            half = 1 << (level - 1)
+            _higher(
+                pyramid[level - 1, 2 * half - 1 : stop - first],
+                pyramid[level - 1, half - 1 :],
+                pyramid[level, 2 * half - 1 :],
+            )
+        for row in range(lengths.shape[0]):
+            length = lengths[row]
+            warm_up = min(max(length - 1 - start, 0), stop - start)
+            window = out[row, start:stop]
+            window[:warm_up] = np.nan
+            if warm_up == stop - start:
+                continue
+            level = 0
+            while (2 << level) <= length:
+                level += 1
+            newest = start + warm_up - first
+            newer = pyramid[level, newest : stop - first]
+            older = pyramid[level, newest - length + (1 << level) :]
+            full = window[warm_up:]
+            if side > 0.0:
+                _higher(newer, older, full)
+            else:
+                for i in range(newer.shape[0]):
+                    a = newer[i]
+                    b = older[i]
+                    full[i] = -(a if a > b or a != a else b)
 
 
 @kernel
@@ -119,11 +160,6 @@ def _higher(newer: FloatArray, older: FloatArray, out: FloatArray) -> None:
         a = newer[i]
         b = older[i]
         out[i] = a if a > b or a != a else b
-
-
-def window_lowest(values: FloatArray, length: int) -> FloatArray:
-    """Return the lowest of the last `length` values; NaN before the first full window."""
-    return -window_highest(-values, length)
 
 
 @kernel
@@ -247,15 +283,16 @@ def direction(means: FloatArray) -> FloatArray:
 
 def ratio(numerator: FloatArray, denominator: FloatArray, when_zero: float) -> FloatArray:
     """Return numerator / denominator, and `when_zero` where the denominator is 0; NaN in either stays NaN."""
-    return _ratio(numerator.ravel(), denominator.ravel(), when_zero).reshape(numerator.shape)
+    out = np.empty_like(numerator)
+    write_ratio(numerator.ravel(), denominator.ravel(), when_zero, out.ravel())
+    return out
 
 
 @kernel
-def _ratio(numerator: FloatArray, denominator: FloatArray, when_zero: float) -> FloatArray:
-    out = np.empty_like(numerator)
+def write_ratio(numerator: FloatArray, denominator: FloatArray, when_zero: float, out: FloatArray) -> None:
+    """Do what `ratio` does, to `out`."""
     for i in range(numerator.shape[0]):
         if denominator[i] == 0.0:
             out[i] = when_zero + 0.0 * numerator[i]
         else:
             out[i] = numerator[i] / denominator[i]
-    return out

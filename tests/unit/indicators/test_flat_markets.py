@@ -45,6 +45,7 @@ EXPECTED: dict[str, tuple[tuple[float, ...], float | None]] = {
     "ichimoku_tenkan": ((9,), PRICE),
     "kama": ((10, 2, 30), PRICE),
     "klinger": ((34, 55), 0.0),
+    "volume_force": ((), 0.0),
     "kst": ((10, 15, 20, 30, 10, 10, 10, 15), 0.0),
     "linear_regression": ((14,), PRICE),
     "linear_regression_deviation": ((14,), 0.0),

@@ -97,7 +97,7 @@ def _mass_index(x: Columns, smoothing: int, length: int) -> FloatArray:
     return length * _sma(once / _ema(once, smoothing), length)
 
 
-def _klinger(x: Columns, fast: int, slow: int) -> FloatArray:
+def _volume_force(x: Columns) -> FloatArray:
     force = [NAN]
     trend, accumulated = 0, 0.0
     # Whole units of the fifth decimal make the sums exact: a tie is a tie.
@@ -110,7 +110,11 @@ def _klinger(x: Columns, fast: int, slow: int) -> FloatArray:
         accumulated += reach[t]
         share = abs(2.0 * reach[t] / accumulated - 1.0) if accumulated else 0.0
         force.append(100.0 * x["volume"][t] * share * trend)
-    return _ema(np.array(force), fast) - _ema(np.array(force), slow)
+    return np.array(force)
+
+
+def _klinger(x: Columns, fast: int, slow: int) -> FloatArray:
+    return _ema(_volume_force(x), fast) - _ema(_volume_force(x), slow)
 
 
 def _awesome(x: Columns, fast: int, slow: int) -> FloatArray:
@@ -406,6 +410,7 @@ CASES = [
     ("force_index", (13,), _force_index),
     ("mass_index", (9, 25), _mass_index),
     ("klinger", (34, 55), _klinger),
+    ("volume_force", (), _volume_force),
     ("awesome_oscillator", (5, 34), _awesome),
     ("dpo", (1,), _dpo),
     ("dpo", (20,), _dpo),
