@@ -235,5 +235,5 @@ def _newest_close(client: httpx.Client, base: str) -> float | None:
 def _short(answer: dict[str, Any]) -> dict[str, Any]:
     """Return the answer with its three weightiest strategies, by name and vote."""
     heavy = sorted(answer["strategies"], key=lambda item: -item["weight"])[:3]
-    strategies = [{key: item[key] for key in ("name", "parameters", "vote", "weight")} for item in heavy]
+    strategies = [{key: item[key] for key in ("name", "status", "parameters", "vote", "weight")} for item in heavy]
     return {**answer, "strategies": strategies, "strategies_in_all": len(answer["strategies"])}

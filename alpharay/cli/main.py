@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from alpharay.cli import dead_letters, demo, discover, doctor, kernels, stack, strategies
+from alpharay.cli import dead_letters, demo, discover, doctor, kernels, stack, strategies, validate
 
 app = typer.Typer(
     name="alpharay",
@@ -21,6 +21,7 @@ app.command("compile")(kernels.compile_kernels)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(strategies.app, name="strategies")
 app.command("discover", help=discover.HELP)(discover.discover)
+app.command("validate", help=validate.HELP)(validate.validate)
 
 
 if __name__ == "__main__":

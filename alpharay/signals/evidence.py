@@ -19,8 +19,20 @@ PRIOR_DEVIATION = 0.5
 TRADES_FOR_HALF = 10.0
 """Out-of-sample trades at which a strategy's weight reaches half of what its Sharpe ratio gives."""
 
-TRUST = {"DEPLOYED": 1.0, "VALIDATED": 1.0, "CANDIDATE": 0.5}
-"""By status. A candidate is the best of thousands that were tried, and nothing has corrected for that yet."""
+TRUST = {
+    "DEPLOYED": (0.5, 1.0),
+    "VALIDATED": (0.5, 1.0),
+    "CANDIDATE": (FLOOR, 0.5),
+    "INSUFFICIENT": (FLOOR, 0.5),
+}
+"""The least and the most that a strategy counts, by status; others have no vote.
+
+A candidate is the best of thousands that were tried, and nothing has corrected for that yet; nor has it for one whose
+validation waits for newer candles. So no candidate counts more than a strategy that was validated.
+"""
+
+TRUSTED_STATUSES = frozenset({"DEPLOYED", "VALIDATED"})
+"""What has passed validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +56,22 @@ class ScoredStrategy:
 def weight(stored: ScoredStrategy) -> float:
     """Return the weight of a strategy's vote, in [FLOOR, 1].
 
-    weight = trust * S * k * n / (n + 10), at least FLOOR and at most 1:
+    weight = least + (most - least) * q, with the bounds of its status (`TRUST`) and q = S * k * n / (n + 10), from 0
+    to 1:
 
     * S: the smaller of the annual Sharpe ratios in and out of sample; out of sample alone may be luck,
       in sample alone is selection.
     * k and n / (n + 10): see `shrunk_sharpe`, for the years and the trades n out of sample.
-    * trust: 1 for a validated strategy, 1/2 for a candidate.
 
-    A missing, infinite, zero or negative result leaves FLOOR.
+    A missing, infinite, zero or negative result makes q zero. A status without a vote leaves FLOOR.
     """
+    least, most = TRUST.get(stored.status, (FLOOR, FLOOR))
     out, inside = _number(stored.out_of_sample, "sharpe"), _number(stored.in_sample, "sharpe")
     trades = _number(stored.out_of_sample, "trades")
     years = (stored.end_time - stored.train_end_time) / YEAR_MS
     if out is None or inside is None or trades is None or years <= 0.0:
-        return FLOOR
-    return min(max(TRUST.get(stored.status, 0.0) * shrunk_sharpe(min(out, inside), years, trades), FLOOR), 1.0)
+        return least
+    return least + (most - least) * min(shrunk_sharpe(min(out, inside), years, trades), 1.0)
 
 
 def shrunk_sharpe(sharpe: float, years: float, trades: float) -> float:

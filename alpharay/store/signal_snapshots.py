@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
-from alpharay.signals.evidence import TRUST, ScoredStrategy, weight
+from alpharay.signals.evidence import TRUST, TRUSTED_STATUSES, ScoredStrategy, weight
 from alpharay.signals.snapshot import EMPTY, MarketView, Snapshot, market_view, snapshot_of
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, load_newest_candles
@@ -91,13 +91,19 @@ class SignalSnapshots:
 
     def _read_strategies(self, connection: Connection[TupleRow], market: Market) -> None:
         """Read a market's strategies; where they start earlier than its candles do, those too."""
-        stored = best_strategies(
-            connection,
-            exchange=market.exchange,
-            symbol=market.symbol,
-            timeframe=market.timeframe,
-            limit=CONSIDERED_A_MARKET,
-        )
+        # Each kind by itself, or candidates with better scores in sample would crowd out the validated ones.
+        stored = [
+            item
+            for statuses in (TRUSTED_STATUSES, TRUST.keys() - TRUSTED_STATUSES)
+            for item in best_strategies(
+                connection,
+                exchange=market.exchange,
+                symbol=market.symbol,
+                timeframe=market.timeframe,
+                statuses=statuses,
+                limit=CONSIDERED_A_MARKET,
+            )
+        ]
         found = _best_of(stored)
         if self._strategies.get(market) == found:
             return
@@ -168,8 +174,6 @@ def _best_of(stored: list[StoredStrategy]) -> tuple[tuple[ScoredStrategy, ...], 
     readable: list[ScoredStrategy] = []
     problems: list[str] = []
     for item in stored:
-        if item.status not in TRUST:
-            continue
         try:
             readable.append(scored_strategy(item))
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -115,9 +116,10 @@ def best_strategies(
     symbol: str | None = None,
     timeframe: str | None = None,
     exchange: str | None = None,
+    statuses: Collection[str] | None = None,
     limit: int = 100,
 ) -> list[StoredStrategy]:
-    """Return stored strategies, best score first, of one market or of all.
+    """Return stored strategies, best score first, of one market or of all, with any status or some.
 
     Equal scores in the order of their ids.
     """
@@ -126,8 +128,15 @@ def best_strategies(
             f"SELECT {_COLUMNS} FROM strategies WHERE (%(symbol)s::text IS NULL OR symbol = %(symbol)s) "
             "AND (%(timeframe)s::text IS NULL OR timeframe = %(timeframe)s) "
             "AND (%(exchange)s::text IS NULL OR exchange = %(exchange)s) "
+            "AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s)) "
             "ORDER BY score DESC, strategy_id LIMIT %(limit)s",
-            {"symbol": symbol, "timeframe": timeframe, "exchange": exchange, "limit": limit},
+            {
+                "symbol": symbol,
+                "timeframe": timeframe,
+                "exchange": exchange,
+                "statuses": None if statuses is None else list(statuses),
+                "limit": limit,
+            },
         ).fetchall()
 
 

@@ -32,11 +32,14 @@ def scored(
 
 def test_the_weight_of_a_hand_computed_case() -> None:
     # Sharpe 1, four years keep a half, 30 trades keep three quarters.
-    assert weight(scored()) == pytest.approx(1.0 * 0.5 * 0.75)
+    assert weight(scored()) == pytest.approx(0.5 + 0.5 * (1.0 * 0.5 * 0.75))
+    assert weight(scored(status="CANDIDATE")) == pytest.approx(FLOOR + (0.5 - FLOOR) * (1.0 * 0.5 * 0.75))
 
 
-def test_a_candidate_counts_half_of_a_validated_one() -> None:
-    assert weight(scored(status="CANDIDATE")) == pytest.approx(weight(scored()) / 2.0)
+@pytest.mark.parametrize("status", ["CANDIDATE", "INSUFFICIENT"])
+def test_the_best_candidate_counts_no_more_than_the_poorest_validated_one(status: str) -> None:
+    best = weight(scored(status=status, out=99.0, inside=99.0))
+    assert best <= weight(scored(out=-1.0)) == weight(scored(status="DEPLOYED", trades=None))
 
 
 def test_in_sample_below_out_of_sample_limits_the_weight() -> None:
@@ -46,11 +49,11 @@ def test_in_sample_below_out_of_sample_limits_the_weight() -> None:
 @pytest.mark.parametrize("value", [None, 0.0, -2.0, math.nan, math.inf])
 @pytest.mark.parametrize("name", ["out", "inside", "trades"])
 def test_missing_or_poor_evidence_counts_next_to_nothing(name: str, value: float | None) -> None:
-    assert weight(scored(**{name: value})) == FLOOR  # type: ignore[arg-type]
+    assert weight(scored(status="CANDIDATE", **{name: value})) == FLOOR  # type: ignore[arg-type]
 
 
 def test_a_window_with_nothing_out_of_sample_counts_next_to_nothing() -> None:
-    assert weight(scored(years=0.0)) == FLOOR
+    assert weight(scored(status="CANDIDATE", years=0.0)) == FLOOR
 
 
 def test_more_years_trades_and_sharpe_count_more_up_to_one() -> None:
@@ -60,5 +63,6 @@ def test_more_years_trades_and_sharpe_count_more_up_to_one() -> None:
     assert weight(scored(out=99.0, inside=99.0)) == 1.0
 
 
-def test_an_unknown_status_has_no_more_than_the_floor() -> None:
-    assert weight(scored(status="SOMETHING_NEW")) == FLOOR
+@pytest.mark.parametrize("status", ["REJECTED", "RETIRED", "SOMETHING_NEW"])
+def test_a_status_without_a_vote_has_no_more_than_the_floor(status: str) -> None:
+    assert weight(scored(status=status)) == FLOOR
