@@ -5,12 +5,14 @@
 
 Requests are rows of a PostgreSQL that this starts; workers are Ray actors that claim, search and finish them, as
 `python -m ray_jobs.discover --from-queue` does. Each round works off the same requests: in this process without Ray,
-with one Ray worker, with two. Times are from the first claim to the last end, as the database saw them. The champions
-of every round must be the same bits.
+with one Ray worker, with two. Times are from the first claim to the last end, as the database saw them; processor
+seconds are those of the workers, and say more where other work runs on the same cores. A round that does not count
+comes first, because compiled code is loaded in it. The champions of every round must be the same bits.
 
-`ray_overhead_ms` is what one Ray worker needs more for a request than this process. `projection` is a calculation, not
-a measurement: workers as fast as one of these, each on a core of its own, and one database, whose share of a request
-(`database_ms`: claim, checkpoint, end) bounds the rate of them all.
+`ray_overhead_ms` is the processor time that one Ray worker needs more for a request than this process. `projection` is
+a calculation, not a measurement: workers as fast as one of these, each on a core of its own, less what two of them
+needed more processor time than one, and one database, whose share of a request (`database_ms`: claim and end, while
+12,000 rows wait) bounds the rate of them all.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -55,7 +58,7 @@ SEED_REQUESTS = 12_000
 PROJECTED_MACHINES = (1, 4, 16, 64)
 CORES_A_MACHINE = 16
 EXCHANGE = "benchmark"
-SAMPLE_S = 0.25
+SAMPLE_S = 1.0
 
 
 @contextmanager
@@ -106,13 +109,15 @@ def queue(pool: DatabasePool, requests: Sequence[DiscoveryRequest]) -> None:
             enqueue_run(connection, request)
 
 
-class WorkerMemory(threading.Thread):
-    """Samples the unique set size of whoever holds leases; `peak_mb` is the largest seen."""
+class WorkerSampler(threading.Thread):
+    """Samples the processes that hold leases: the largest unique set size, and the processor time of all of them."""
 
     def __init__(self, pool: DatabasePool) -> None:
         super().__init__(daemon=True)
         self.peak_mb = 0.0
         self._pool = pool
+        self._first: dict[int, float] = {}
+        self._last: dict[int, float] = {}
         self._done = threading.Event()
 
     def run(self) -> None:
@@ -123,11 +128,20 @@ class WorkerMemory(threading.Thread):
                     "SELECT DISTINCT lease_owner FROM discovery_runs WHERE status = 'RUNNING'"
                 ).fetchall()
             for (owner,) in rows:
+                number = int(owner.rpartition(":")[2])
                 try:
-                    used = psutil.Process(int(owner.rpartition(":")[2])).memory_full_info().uss / 1e6
+                    process = psutil.Process(number)
+                    used, times = process.memory_full_info().uss / 1e6, process.cpu_times()
                 except psutil.Error:
                     continue
                 self.peak_mb = max(self.peak_mb, used)
+                self._first.setdefault(number, times.user + times.system)
+                self._last[number] = times.user + times.system
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds between the first and the last sample of each process, summed."""
+        return sum(self._last[number] - first for number, first in self._first.items())
 
     def stop(self) -> None:
         """End the sampling."""
@@ -244,16 +258,27 @@ def main() -> None:
             sources.add(source)
             store(pool, candles)
             requests += make_requests(pool, [candles.symbol], "1m", windows, strategies, search, Costs())
+        queue(pool, [request for request in requests if request.start_time == requests[0].start_time])
+        work_on(SearchQueue(), settings, workers=0, forever=False, tell=lambda _: None)
         for workers in (int(one) for one in chosen.workers.split(",")):
             queue(pool, requests)
-            memory = WorkerMemory(pool)
-            memory.start()
+            sampler = WorkerSampler(pool)
+            sampler.start()
             work_on(SearchQueue(), settings, workers=workers, forever=False, tell=lambda _: None)
-            memory.stop()
+            sampler.stop()
             figures, digest = measured(pool)
             assert figures["requests"] == len(requests), "not every request was done"
             digests.add(digest)
-            rows.append({"workers": workers, **figures, "peak_worker_mb": memory.peak_mb})
+            rows.append(
+                {
+                    "workers": workers,
+                    **figures,
+                    "cpu_seconds": sampler.cpu_s,
+                    "requests_per_cpu_second": len(requests) / sampler.cpu_s,
+                    "peak_worker_mb": sampler.peak_mb,
+                }
+            )
+            print(f"{workers} workers: {figures['seconds']:.1f} s, {sampler.cpu_s:.1f} s of processor", file=sys.stderr)
         assert len(digests) == 1, "the champions depended on the workers"
         costs = database_ms(pool, requests)
     by_workers = {row["workers"]: row for row in rows}
@@ -269,17 +294,17 @@ def main() -> None:
     }
     if {0, 1} <= by_workers.keys():
         figures["ray_overhead_ms"] = (
-            (by_workers[1]["seconds"] - by_workers[0]["seconds"]) / len(requests) * 1e3  # type: ignore[operator]
+            (by_workers[1]["cpu_seconds"] - by_workers[0]["cpu_seconds"])  # type: ignore[operator]
+            / len(requests)
+            * 1e3
         )
     if {1, 2} <= by_workers.keys():
         speed_up = by_workers[1]["seconds"] / by_workers[2]["seconds"]  # type: ignore[operator]
         figures["speed_up_two_workers"] = speed_up
         database_s = (costs["claim_ms"] + costs["end_ms"]) / 1e3  # type: ignore[operator]
-        figures["projection"] = projection(
-            by_workers[1]["requests_per_second"],
-            min(speed_up / 2.0, 1.0),
-            database_s,  # type: ignore[arg-type]
-        )
+        efficiency = by_workers[1]["cpu_seconds"] / by_workers[2]["cpu_seconds"]  # type: ignore[operator]
+        one_worker = float(by_workers[1]["requests_per_cpu_second"])  # type: ignore[arg-type]
+        figures["projection"] = projection(one_worker, min(efficiency, 1.0), database_s)
     report("requests", figures, rows, as_json=chosen.json)
 
 

@@ -9,7 +9,7 @@ For example:
 A strategy of the catalogue with one parameter of your own and a stop:
 
     python -m ray_jobs.backtest --symbol SPX/USD --timeframe 1d --strategy SMA_RSI \
-        --parameters rsi_length=10 --stop-loss 0.05
+        --parameters rsi=10 --stop-loss 0.05
 
 The rules in a file of your own, on the newest 90 days, as JSON:
 

@@ -98,7 +98,7 @@ def main(
     try:
         current = settings()
         if from_queue:
-            discover_queued(current, workers=workers, forever=forever)
+            discover_queued(current, workers=workers, forever=forever, as_json=as_json)
             return
         if symbol is None:
             raise typer.BadParameter("give --symbol to search now, or --from-queue to work on queued runs")
@@ -204,12 +204,12 @@ def _search(
         )
 
 
-def discover_queued(current: Settings, *, workers: int | None, forever: bool) -> None:
+def discover_queued(current: Settings, *, workers: int | None, forever: bool, as_json: bool = False) -> None:
     """Search queued runs until none is left, or for ever."""
     from ray_jobs.queued_discovery import SearchQueue
     from ray_jobs.work_queue import work_on
 
-    console = _console(error=False)
+    console = _console(error=as_json)
     ended = work_on(
         SearchQueue(candle_bytes=current.candle_bytes),
         current,
@@ -218,6 +218,8 @@ def discover_queued(current: Settings, *, workers: int | None, forever: bool) ->
         tell=lambda line: console.print(line, highlight=False),
     )
     console.print(f"{ended} runs ended")
+    if as_json:
+        typer.echo(json.dumps({"ended": ended}))
 
 
 def _console(*, error: bool) -> Console:

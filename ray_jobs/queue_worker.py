@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 import ray
 import structlog
+from psycopg_pool import PoolTimeout
 
 from alpharay.settings import Settings
-from alpharay.store.database import in_transaction
+from alpharay.store.database import in_transaction, is_connection_loss
 from alpharay.store.lease_queue import release_owners
 from ray_jobs.backtest_worker import (
     LAPTOP_NICENESS,
@@ -35,6 +37,7 @@ MAX_RESTARTS = 20
 CONCURRENT_CALLS = 3
 """Its questions are answered while it works."""
 
+DATABASE_AWAY_S = 10.0
 NEWS_LINES = 1000
 NEWS_EVERY_S = 0.5
 
@@ -67,7 +70,16 @@ class QueueWorker:
         with discovery_pool(self._settings) as pool:
             # Who had this name before is this worker, before it died: its leases need not be waited for.
             in_transaction(pool, lambda connection: release_owners(connection, work.queue, f"{self._name}@", but=owner))
-            return work(pool, owner, self._news.append, self._stop, forever=forever)
+            while True:
+                try:
+                    return work(pool, owner, self._news.append, self._stop, forever=forever)
+                except (psycopg.Error, PoolTimeout) as error:
+                    # Retried for a minute by then. What was in hand is claimed again when its lease ends.
+                    if not forever or not is_connection_loss(error):
+                        raise
+                    log.warning("queue.database_away", worker=self._name, error=str(error))
+                    if self._stop.wait(DATABASE_AWAY_S):
+                        return 0
 
     def news(self) -> list[str]:
         """Return what was told since the last call."""
@@ -121,22 +133,42 @@ def _watch(work: QueueWork, forever: bool, actors: Sequence[Any], tell: Tell) ->
     working = [actor for actor, call in zip(actors, started, strict=True) if call in ready]
     running = [actor.run.remote(work, forever) for actor in working]
     ended = 0
+    errors: list[Exception] = []
     try:
         while running:
             done, running = ray.wait(running, num_returns=len(running), timeout=NEWS_EVERY_S)
             _tell_news(working, tell)
-            ended += sum(ray.get(done))
+            ended += _counted(done, errors)
     except KeyboardInterrupt:
+        tell("Ctrl-C: the workers give back what they have in hand")
         ray.get([actor.stop.remote() for actor in working], timeout=START_TIMEOUT_S)
         done, _ = ray.wait(running, num_returns=len(running), timeout=START_TIMEOUT_S)
         _tell_news(working, tell)
-        ended += sum(ray.get(done))
+        ended += _counted(done, errors)
+    if errors:
+        raise RuntimeError(f"{len(errors)} of {len(working)} workers failed, {ended} rows were ended: {errors[0]}")
+    return ended
+
+
+def _counted(calls: Sequence[Any], errors: list[Exception]) -> int:
+    """Return how many rows these workers ended; the others go on when one has failed."""
+    ended = 0
+    for call in calls:
+        try:
+            ended += ray.get(call)
+        except (ray.exceptions.RayError, psycopg.Error) as error:
+            errors.append(error)
     return ended
 
 
 def _tell_news(actors: Sequence[Any], tell: Tell) -> None:
     calls = [actor.news.remote() for actor in actors]
     done, _ = ray.wait(calls, num_returns=len(calls), timeout=NEWS_EVERY_S)
-    for lines in ray.get(done):
+    for call in done:
+        try:
+            lines = ray.get(call)
+        except ray.exceptions.RayError:
+            # It is being restarted; what it had to tell is gone, what it did is in the database.
+            continue
         for line in lines:
             tell(line)

@@ -93,7 +93,7 @@ def work_backtests(
             ),
         )
         if claimed:
-            ended += _work_claim(pool, claimed, cache, on_end, lease_s, slice_s)
+            ended += _work_claim(pool, claimed, cache, on_end, lease_s, slice_s, stop)
         elif not forever:
             break
         else:
@@ -128,6 +128,7 @@ def _work_claim(
     on_end: OnEnd,
     lease_s: float,
     slice_s: float,
+    stop: threading.Event,
 ) -> int:
     started = stored_at = time.monotonic()
     runner = _Runner(pool, cache)
@@ -151,7 +152,7 @@ def _work_claim(
                     continue
                 # At least one, so that the queue always moves.
                 endings.append(runner.run(item))
-                if time.monotonic() - started > slice_s:
+                if stop.is_set() or time.monotonic() - started > slice_s:
                     break
                 if time.monotonic() - stored_at > STORE_EVERY_S:
                     ended += store()

@@ -71,17 +71,20 @@ class _SliceOver(Exception):  # noqa: N818 - not an error: the way out of a sear
 
 @dataclass(slots=True)
 class _Slice:
-    """The time of one claim; it grows while no other run waits."""
+    """The time of one claim; it grows while no other run waits, and ends when the worker is asked to stop."""
 
     pool: DatabasePool
     seconds: float
+    stop: threading.Event
     ends_at: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.ends_at = time.monotonic() + self.seconds
 
     def is_over(self) -> bool:
-        """Tell whether others wait and the time has passed."""
+        """Tell whether others wait and the time has passed, or the worker shall stop."""
+        if self.stop.is_set():
+            return True
         if time.monotonic() < self.ends_at:
             return False
         try:
@@ -154,7 +157,8 @@ def work_queue(
                 break
             stop.wait(POLL_S)
             continue
-        worker = _ClaimWorker(pool, executor, runs, cache, on_run, on_generation, slice_s, checkpoint_s, lease_s)
+        slice_ = _Slice(pool, slice_s, stop)
+        worker = _ClaimWorker(pool, executor, runs, cache, on_run, on_generation, slice_, checkpoint_s, lease_s)
         ended += worker.work()
     return ended
 
@@ -170,7 +174,7 @@ class _ClaimWorker:
         cache: CandleCache,
         on_run: OnRun,
         on_generation: OnGeneration,
-        slice_s: float,
+        slice_: _Slice,
         checkpoint_s: float,
         lease_s: float,
     ) -> None:
@@ -181,7 +185,7 @@ class _ClaimWorker:
         self._on_run = on_run
         self._on_generation = on_generation
         self._checkpoint_s = checkpoint_s
-        self._slice = _Slice(pool, slice_s)
+        self._slice = slice_
         self._progress: dict[str, dict[str, object]] = {}
         self._keeper = LeaseKeeper(pool, RUNS, [run.lease for run in runs], lease_s, self._note_progress)
 

@@ -162,6 +162,23 @@ def test_a_checkpoint_of_candles_that_were_corrected_since_is_not_gone_on_from(
     assert statuses(pool, [request])[request.run_id][0] == "DONE"
 
 
+def test_a_worker_that_is_asked_to_stop_gives_its_runs_back_as_far_as_they_are(
+    pool: DatabasePool, candles: Candles
+) -> None:
+    (request,) = requests_of(pool, candles.symbol, ("SMA_RSI",), SHORT)
+    queue(pool, [request])
+    stop = threading.Event()
+
+    def at_the_third(generation: Generation) -> None:
+        if generation.generation == 3:
+            stop.set()
+
+    ended = work_queue(pool, SerialExecutor(), "worker", on_run=lambda *_: None, on_generation=at_the_third, stop=stop)
+    assert ended == 0
+    assert statuses(pool, [request]) == {request.run_id: ("QUEUED", 0)}
+    assert checkpoint_generation(pool, request.run_id) == 4
+
+
 @pytest.mark.slow
 def test_a_killed_queue_worker_of_ray_is_restarted_and_its_runs_go_on_with_the_same_champions(
     ray_cluster: str, pool: DatabasePool, current: Settings, candles: Candles
