@@ -237,6 +237,8 @@ def standings(found: Sequence[tuple[Run, dict[str, object]]], optimisers: Sequen
             if run.budget == budget:
                 contests.setdefault((run.strategy, run.symbol, run.seed), {})[run.optimiser] = result
         whole = [item for item in contests.values() if set(item) == set(optimisers)]
+        if not whole:
+            continue
         best = np.array([[float(str(item[name]["best"])) for name in optimisers] for item in whole])
         ranks = np.array([rankdata(-np.round(row, 12)) for row in best])
         mine = best[:, optimisers.index("alpharay")] if "alpharay" in optimisers else best[:, 0]

@@ -49,10 +49,16 @@ def best_distinct(
     stays. A genome that scored worst (it never traded) is no champion. With several objectives the champions
     are those that no other dominates; of more than `rows` the most crowded go.
     """
+    several = fitness.shape[1] > 1
+    if len(champions) == rows and not several:
+        # Most of a generation is no better than the last champion.
+        better = fitness[:, 0] >= champions.fitness[-1, 0]
+        genomes, fitness, metrics = genomes[better], fitness[better], metrics[better]
+        if len(genomes) == 0:
+            return champions
     genomes = np.concatenate([champions.genomes, genomes])
     fitness = np.concatenate([champions.fitness, fitness])
     metrics = np.concatenate([champions.metrics, metrics])
-    several = fitness.shape[1] > 1
     # Best score first; among equals by parameters, so that the order of evaluation decides nothing.
     order = np.lexsort((*genomes.T[::-1], *-fitness.T[::-1]))
     order = order[fitness[order, 0] > WORST]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from alpharay.discovery.evaluation import Batch, Evaluated
 from alpharay.discovery.island import Island, Trace, advance
+from alpharay.discovery.search_space import SearchSpace
 from alpharay.discovery.settings import SearchSettings
 from alpharay.strategies.strategy import Strategy
 
@@ -17,6 +18,7 @@ class IslandTask:
     """An island of one search, and how far to advance it."""
 
     strategy: Strategy
+    space: SearchSpace
     settings: SearchSettings
     island: Island
     generations: int
@@ -51,6 +53,6 @@ class Evolution:
         """Return the advanced island; the same task gives the same bits."""
         started = time.perf_counter()
         island, traces, backtest_s = advance(
-            task.strategy, task.settings, task.island, task.generations, self.evaluators[task.market]
+            task.strategy, task.space, task.settings, task.island, task.generations, self.evaluators[task.market]
         )
         return IslandAdvance(island, traces, backtest_s, time.perf_counter() - started)

@@ -20,7 +20,7 @@ from alpharay.discovery.genome_keys import KeyArray, genome_keys, untried, with_
 from alpharay.discovery.objectives import fitness, objective_named
 from alpharay.discovery.operators import adapted_step, crossover, mutate, tournament
 from alpharay.discovery.pareto import best_first
-from alpharay.discovery.search_space import SearchSpace, random_population, repair, search_space
+from alpharay.discovery.search_space import SearchSpace, random_population, repair
 from alpharay.discovery.settings import SearchSettings
 from alpharay.market.candles import FloatArray
 from alpharay.strategies.strategy import Strategy
@@ -73,6 +73,9 @@ def genetic_operators() -> Toolbox:
     toolbox.register("mutate", mutate)
     toolbox.register("repair", repair)
     return toolbox
+
+
+OPERATORS = genetic_operators()
 
 
 def begin(space: SearchSpace, settings: SearchSettings, number: int = 0) -> Island:
@@ -141,6 +144,7 @@ def tell(settings: SearchSettings, island: Island, genomes: FloatArray, metrics:
 
 def advance(
     strategy: Strategy,
+    space: SearchSpace,
     settings: SearchSettings,
     island: Island,
     generations: int,
@@ -150,12 +154,11 @@ def advance(
 
     An island that is alone stops when it has stagnated for as long as the settings have patience.
     """
-    space, toolbox = search_space(strategy), genetic_operators()
     alone = len(settings.island_populations) == 1
     traces: list[Trace] = []
     seconds = 0.0
     for _ in range(generations):
-        genomes = ask(toolbox, space, settings, island)
+        genomes = ask(OPERATORS, space, settings, island)
         metrics = np.empty((0, len(METRIC_NAMES)))
         if len(genomes):
             evaluated = evaluate(Batch(strategy, genomes))

@@ -14,7 +14,7 @@ from alpharay.discovery.island import Island, Trace, begin
 from alpharay.discovery.migration import migrate
 from alpharay.discovery.objectives import WORST
 from alpharay.discovery.report import Generation, StopReason
-from alpharay.discovery.search_space import search_space
+from alpharay.discovery.search_space import SearchSpace, search_space
 from alpharay.discovery.settings import SearchSettings
 from alpharay.strategies.strategy import Strategy
 
@@ -24,6 +24,7 @@ class RunningSearch:
     """One of the searches that run side by side; changed by `absorb` alone, when all its islands are back."""
 
     strategy: Strategy
+    space: SearchSpace
     settings: SearchSettings
     timeframe: str
     market: int
@@ -47,7 +48,7 @@ def start(strategy: Strategy, settings: SearchSettings, timeframe: str, market: 
     """Return a search that has done nothing yet."""
     space = search_space(strategy)
     islands = [begin(space, settings, number) for number in range(len(settings.island_populations))]
-    return RunningSearch(strategy, settings, timeframe, market, islands, islands[0].champions)
+    return RunningSearch(strategy, space, settings, timeframe, market, islands, islands[0].champions)
 
 
 def tasks_of(search: RunningSearch, seconds: float) -> list[IslandTask]:
@@ -60,7 +61,10 @@ def tasks_of(search: RunningSearch, seconds: float) -> list[IslandTask]:
     generations = min(generations, settings.generations - generation)
     if len(search.islands) > 1:
         generations = min(generations, settings.migration_interval - generation % settings.migration_interval)
-    return [IslandTask(search.strategy, settings, island, generations, search.market) for island in search.islands]
+    return [
+        IslandTask(search.strategy, search.space, settings, island, generations, search.market)
+        for island in search.islands
+    ]
 
 
 def absorb(search: RunningSearch, done: Sequence[IslandAdvance], elapsed_s: float, *, late: bool) -> list[Generation]:
