@@ -42,7 +42,7 @@ SHARED_SHARE = 0.75
 """A series with more distinct columns than this share of the genomes is computed a few genomes at a time."""
 
 SCRATCH_BYTES = 16 * 1024 * 1024
-"""Columns of one such series that are held at a time."""
+"""Bytes of such columns that are held at a time."""
 
 SMALL_POPULATION = 16
 """Up to so many genomes there is nothing to gain from going through them a few at a time."""
@@ -181,7 +181,7 @@ def _divide(counts: list[int], genomes: int, slab: ColumnSlab) -> tuple[tuple[in
         own = tuple(number for number in range(len(counts)) if number not in shared)
         chunk = genomes
         if own:
-            most = min(max(SCRATCH_BYTES // max(column_bytes, 1), 8), slab.capacity // (2 * len(own)))
+            most = min(max(SCRATCH_BYTES // max(column_bytes * len(own), 1), 8), slab.capacity // (2 * len(own)))
             chunk = min(max(most, 1), genomes)
         if not shared or sum(counts[number] for number in shared) <= slab.capacity - len(own) * chunk:
             return own, chunk

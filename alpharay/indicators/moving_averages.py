@@ -19,6 +19,7 @@ from alpharay.indicators.windows import (
     window_means,
     window_volume_weighted_mean,
     window_weighted_mean,
+    write_volume_weighted_means,
     write_window_means,
 )
 from alpharay.market.candles import FloatArray, IntArray
@@ -90,7 +91,13 @@ def tema(close: FloatArray, length: int) -> FloatArray:
     return 3.0 * once - 3.0 * twice + exponential_average(twice, length)
 
 
-@indicator(inputs=("close", "volume"), warm_up=lambda length: length - 1)
+@indicator(
+    inputs=("close", "volume"),
+    warm_up=lambda length: length - 1,
+    batch=lambda close, volume, parameters, out: write_volume_weighted_means(
+        close, volume, whole(parameters[:, 0]), out
+    ),
+)
 def vwma(close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
     """Return the volume weighted average close; the simple average where the window has no volume."""
     return window_volume_weighted_mean(close, volume, length)

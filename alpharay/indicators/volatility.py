@@ -6,11 +6,15 @@ import numpy as np
 
 from alpharay.indicators.registry import indicator, whole
 from alpharay.indicators.smoothing import exponential_average, wilder_average, write_wilder_averages
-from alpharay.indicators.windows import lagged, ratio, window_deviation, window_mean
+from alpharay.indicators.windows import lagged, ratio, window_deviation, window_mean, write_window_deviations
 from alpharay.market.candles import FloatArray
 
 
-@indicator(inputs=("close",), warm_up=lambda length: length - 1)
+@indicator(
+    inputs=("close",),
+    warm_up=lambda length: length - 1,
+    batch=lambda close, parameters, out: write_window_deviations(close, whole(parameters[:, 0]), out),
+)
 def standard_deviation(close: FloatArray, length: int) -> FloatArray:
     """Return the population standard deviation of the last `length` closes; exactly 0 in a flat window."""
     return window_deviation(close, length)

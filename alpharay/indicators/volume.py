@@ -14,11 +14,18 @@ from alpharay.indicators.windows import (
     ratio,
     window_mean,
     window_volume_weighted_mean,
+    write_volume_weighted_means,
 )
 from alpharay.market.candles import FloatArray
 
 
-@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda length: length - 1)
+@indicator(
+    inputs=("high", "low", "close", "volume"),
+    warm_up=lambda length: length - 1,
+    batch=lambda high, low, close, volume, parameters, out: write_volume_weighted_means(
+        (high + low + close) / 3.0, volume, whole(parameters[:, 0]), out
+    ),
+)
 def vwap(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
     """Return the typical price averaged by volume over `length` bars; unweighted if they have none."""
     return window_volume_weighted_mean((high + low + close) / 3.0, volume, length)

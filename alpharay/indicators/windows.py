@@ -162,33 +162,45 @@ def _higher(newer: FloatArray, older: FloatArray, out: FloatArray) -> None:
         out[i] = a if a > b or a != a else b
 
 
-@kernel
 def window_deviation(values: FloatArray, length: int) -> FloatArray:
-    """Return the population standard deviation of the last `length` values; exactly 0 in a flat window.
+    """Return the population standard deviation of the last `length` values; exactly 0 in a flat window."""
+    out = np.empty((1, len(values)))
+    write_window_deviations(values, np.array([length]), out)
+    return out[0]
+
+
+@kernel
+def write_window_deviations(values: FloatArray, lengths: IntArray, out: FloatArray) -> None:
+    """Write the population standard deviation of the last values for each length to (lengths, values) `out`.
 
     Differences are taken from the newest value, which is at most sqrt(length) deviations from the mean:
     cancellation costs a factor of `length` in the error at worst, where sums of squared prices lose
-    everything.
+    everything. The sums grow by one older bar at a time, so those of the longest window pass all shorter ones.
     """
     bars = values.shape[0]
-    out = np.full(bars, np.nan)
+    longest = np.max(lengths)
     total = np.empty(TILE)
     squares = np.empty(TILE)
-    for start in range(length - 1, bars, TILE):
+    for start in range(0, bars, TILE):
         size = min(TILE, bars - start)
         newest = values[start : start + size]
         total[:size] = 0.0 * newest
         squares[:size] = 0.0
-        for lag in range(1, length):
-            older = values[start - lag : start - lag + size]
-            for i in range(size):
-                difference = older[i] - newest[i]
-                total[i] += difference
-                squares[i] += difference * difference
-        for i in range(size):
-            variance = (squares[i] - total[i] * total[i] / length) / length
-            out[start + i] = np.sqrt(variance) if not variance < 0.0 else 0.0
-    return out
+        for lag in range(longest):
+            begin = min(max(lag - start, 0), size)
+            if lag > 0:
+                older = values[start + begin - lag : start + size - lag]
+                for i in range(size - begin):
+                    difference = older[i] - newest[begin + i]
+                    total[begin + i] += difference
+                    squares[begin + i] += difference * difference
+            for row in range(lengths.shape[0]):
+                if lengths[row] == lag + 1:
+                    window = out[row, start : start + size]
+                    window[:begin] = np.nan
+                    for i in range(begin, size):
+                        variance = (squares[i] - total[i] * total[i] / (lag + 1)) / (lag + 1)
+                        window[i] = np.sqrt(variance) if not variance < 0.0 else 0.0
 
 
 @kernel
@@ -231,32 +243,47 @@ def window_weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
     return out
 
 
-@kernel
 def window_volume_weighted_mean(prices: FloatArray, volumes: FloatArray, length: int) -> FloatArray:
     """Return the mean of `length` prices weighted by volume; without any volume all bars weigh the same."""
+    out = np.empty((1, len(prices)))
+    write_volume_weighted_means(prices, volumes, np.array([length]), out)
+    return out[0]
+
+
+@kernel
+def write_volume_weighted_means(prices: FloatArray, volumes: FloatArray, lengths: IntArray, out: FloatArray) -> None:
+    """Do what `window_volume_weighted_mean` does for each length, to (lengths, prices) `out`.
+
+    As in `write_window_deviations` the sums of the longest window pass those of all shorter ones.
+    """
     bars = prices.shape[0]
-    out = np.full(bars, np.nan)
+    longest = np.max(lengths)
     weighted = np.empty(TILE)
     plain = np.empty(TILE)
     volume = np.empty(TILE)
-    for start in range(length - 1, bars, TILE):
+    for start in range(0, bars, TILE):
         size = min(TILE, bars - start)
         newest = prices[start : start + size]
         weighted[:size] = 0.0
         plain[:size] = 0.0
         volume[:size] = volumes[start : start + size]
-        for lag in range(1, length):
-            older = prices[start - lag : start - lag + size]
-            weight = volumes[start - lag : start - lag + size]
-            for i in range(size):
-                difference = older[i] - newest[i]
-                plain[i] += difference
-                weighted[i] += difference * weight[i]
-                volume[i] += weight[i]
-        for i in range(size):
-            shift = plain[i] / length if volume[i] == 0.0 else weighted[i] / volume[i]
-            out[start + i] = newest[i] + shift
-    return out
+        for lag in range(longest):
+            begin = min(max(lag - start, 0), size)
+            if lag > 0:
+                older = prices[start + begin - lag : start + size - lag]
+                weight = volumes[start + begin - lag : start + size - lag]
+                for i in range(size - begin):
+                    difference = older[i] - newest[begin + i]
+                    plain[begin + i] += difference
+                    weighted[begin + i] += difference * weight[i]
+                    volume[begin + i] += weight[i]
+            for row in range(lengths.shape[0]):
+                if lengths[row] == lag + 1:
+                    window = out[row, start : start + size]
+                    window[:begin] = np.nan
+                    for i in range(begin, size):
+                        shift = plain[i] / (lag + 1) if volume[i] == 0.0 else weighted[i] / volume[i]
+                        window[i] = newest[i] + shift
 
 
 def lagged(values: FloatArray, bars: int) -> FloatArray:
