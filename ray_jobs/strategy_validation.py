@@ -229,7 +229,7 @@ def validate_stored(
     )
     if claimed is None:
         return end(None, "KNOWN", "validated before on these candles, or in another worker's hands")
-    on_begin(stored)
+    lease = ValidationLease(pool, claimed, lease_s)
 
     def draw(within: Interval, choose: Choose) -> Interval | None:
         work = partial(
@@ -239,9 +239,10 @@ def validate_stored(
         return in_transaction(pool, work)
 
     try:
+        on_begin(stored)
         with pool.connection() as connection:
             candles = load_candles(connection, market, start_ms=stored.start_time, end_ms=claimed.known_until)
-        with ValidationLease(pool, claimed, lease_s) as lease:
+        with lease:
             found = validate_strategy(
                 subject, candles, settings, executor=executor, on_progress=on_progress, draw=draw,
                 stream=StoredStream(pool, claimed.test_id, claimed.strategy_id),

@@ -247,6 +247,20 @@ def test_an_interrupted_validation_is_gone_on_with_from_its_permutations(databas
     assert ended.evidence == expected
 
 
+def test_a_validation_interrupted_before_its_first_permutation_is_given_back_at_once(
+    database: str, pool: DatabasePool
+) -> None:
+    discover_and_store(database, pool, noise())
+    stored = the_strategy(pool)
+
+    def interrupt(_stored: StoredStrategy) -> None:
+        raise InterruptedValidation
+
+    with pytest.raises(InterruptedValidation):
+        validate_stored(pool, SerialExecutor(), "first", stored, SETTINGS, on_begin=interrupt)
+    assert validate(pool, "second") == ["REJECTED"]
+
+
 def test_a_strategy_whose_validator_vanished_again_and_again_is_given_a_new_start_only_on_newer_candles(
     database: str, pool: DatabasePool
 ) -> None:
