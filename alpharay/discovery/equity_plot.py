@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from alpharay.backtest.single import backtest_strategy
-from alpharay.discovery.leaderboard import leaderboard, reading_notes
+from alpharay.discovery.leaderboard import leaderboard, reading_notes, search_name
 from alpharay.discovery.search import DiscoveryReport
 from alpharay.discovery.split import buy_and_hold, out_of_sample
 from alpharay.market.candles import Candles, FloatArray
@@ -45,14 +45,16 @@ def write_equity_plot(reports: Sequence[DiscoveryReport], file: Path) -> Path:
         _draw(figure, column, candles, held, "buy and hold", color="#888888", dash="dot")
     colors = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
     for place, entry in enumerate(leaderboard(reports, a_strategy=1 if len(reports) > 1 else None)[:LINES]):
-        strategy, parameters = entry.report.strategy, entry.champion.parameters
-        label = f"{strategy.name} " + " ".join(f"{name}={value:g}" for name, value in parameters.items())
+        strategy, parameters, parts = entry.report.strategy, entry.champion.parameters, entry.report.parts
+        label = f"{search_name(entry.report, reports)} " + " ".join(
+            f"{name}={value:g}" for name, value in parameters.items()
+        )
         seen = backtest_strategy(strategy, parameters, parts.train, costs=costs, stops=first.stops)
         _draw(figure, 1, parts.train, seen.equity, label, color=colors[place])
         if both:
             after = out_of_sample(strategy, parameters, parts, costs, first.stops)
             _draw(figure, 2, parts.test, after.equity, label, color=colors[place])
-    market = f"{parts.candles.symbol} {parts.candles.timeframe}"
+    market = f"{first.parts.candles.symbol} {first.parts.candles.timeframe}"
     title = f"{escape(market)}: equity of the best by {first.settings.objective} in sample, after costs"
     notes = "<br>".join(escape(note) for note in reading_notes(reports))
     figure.update_layout(

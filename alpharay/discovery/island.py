@@ -18,7 +18,7 @@ from alpharay.discovery.champions import Champions, best_distinct, no_champions
 from alpharay.discovery.evaluation import Batch, Evaluated
 from alpharay.discovery.genome_keys import KeyArray, genome_keys, untried, with_keys
 from alpharay.discovery.objectives import fitness, objective_named
-from alpharay.discovery.operators import adapted_step, crossover, mutate, tournament
+from alpharay.discovery.operators import adapted_step, crossover, differ, mutate, tournament
 from alpharay.discovery.pareto import best_first
 from alpharay.discovery.search_space import SearchSpace, random_population, repair
 from alpharay.discovery.settings import SearchSettings
@@ -71,6 +71,7 @@ def genetic_operators() -> Toolbox:
     toolbox.register("select", tournament)
     toolbox.register("mate", crossover)
     toolbox.register("mutate", mutate)
+    toolbox.register("differ", differ)
     toolbox.register("repair", repair)
     return toolbox
 
@@ -109,14 +110,16 @@ def ask(toolbox: Any, space: SearchSpace, settings: SearchSettings, island: Isla
         parents = toolbox.select(len(island.population), rows + rows % 2, settings.tournament_size, generator)
         crossed = toolbox.mate(space, island.population[parents], settings.crossover_probability, generator)
         mutated = toolbox.mutate(space, crossed[:rows], settings.mutation_probability, island.step, generator)
+        moved = int(rows * settings.difference_share)
+        mutated[:moved] = toolbox.differ(island.population, parents[:moved], generator)
         children = toolbox.repair(space, mutated)
     for _ in range(RETRIES):
         again = np.flatnonzero(~untried(genome_keys(children), island.tried))
         if len(again) == 0:
             break
         # Every value may change: what a gentle mutation could not tell apart is to land elsewhere.
-        moved = toolbox.mutate(space, children[again], 0.5, max(island.step, FIRST_STEP), generator)
-        children[again] = toolbox.repair(space, moved)
+        shaken = toolbox.mutate(space, children[again], 0.5, max(island.step, FIRST_STEP), generator)
+        children[again] = toolbox.repair(space, shaken)
     fresh: FloatArray = children[untried(genome_keys(children), island.tried)]
     # In the order of their values: neighbours share indicator columns.
     return fresh[np.lexsort(fresh.T[::-1])]

@@ -50,7 +50,7 @@ def leaderboard_table(reports: Sequence[DiscoveryReport], *, a_strategy: int | N
     for entry in leaderboard(reports, a_strategy=a_strategy):
         champion = entry.champion
         table.add_row(
-            entry.report.strategy.name,
+            search_name(entry.report, reports),
             " ".join(f"{name}={value:g}" for name, value in champion.parameters.items()),
             f"{champion.score:.3f}",
             *_cells(champion.in_sample),
@@ -59,6 +59,13 @@ def leaderboard_table(reports: Sequence[DiscoveryReport], *, a_strategy: int | N
     table.add_section()
     table.add_row("buy and hold", "", "", *_cells(first.hold_in_sample), *_cells(first.hold_out_of_sample), style="dim")
     return Group(table, Text("\n".join(reading_notes(reports)), style="dim"))
+
+
+def search_name(report: DiscoveryReport, reports: Sequence[DiscoveryReport]) -> str:
+    """Return the strategy's name, with the time frame where the searches have several."""
+    timeframe = report.parts.candles.timeframe
+    several = any(other.parts.candles.timeframe != timeframe for other in reports)
+    return f"{report.strategy.name} {timeframe}" if several else report.strategy.name
 
 
 def reading_notes(reports: Sequence[DiscoveryReport]) -> list[str]:
@@ -77,7 +84,7 @@ def reading_notes(reports: Sequence[DiscoveryReport]) -> list[str]:
     )
     untested = "There is no out-of-sample part (train fraction 1): nothing here says how it would go on."
     notes = [picked, unseen if len(test) else untested]
-    empty = [report.strategy.name for report in reports if not report.champions]
+    empty = [search_name(report, reports) for report in reports if not report.champions]
     if empty:
         notes.append(f"Never traded with a finite score, whatever the parameters: {', '.join(empty)}.")
     interrupted = sorted({report.stop_reason for report in reports} & {"interrupted", "time_budget"})

@@ -20,6 +20,11 @@ STEP_FACTOR = 1.3
 LEAST_STEP, MOST_STEP = 0.005, 0.3
 
 
+DIFFERENCE_SHARES = (0.3, 0.9)
+DIFFERENCE_RATE = 0.9
+"""Bounds of the share of a difference, and the chance of each value to move by it."""
+
+
 def tournament(population: int, rows: int, size: int, generator: np.random.Generator) -> IndexArray:
     """Return the winners of `rows` tournaments of `size` drawn with replacement, in a population sorted best first."""
     winners: IndexArray = generator.integers(population, size=(rows, size)).min(axis=1)
@@ -71,6 +76,20 @@ def mutate(
     fresh = space.low + np.floor(generator.random(shape) * (space.high - space.low + 1.0))
     whole = np.where(generator.random(shape) < 0.5, fresh, genomes + whole_steps)
     return np.where(changed, np.where(space.integer, whole, genomes + steps), genomes)
+
+
+def differ(population: FloatArray, parents: IndexArray, generator: np.random.Generator) -> FloatArray:
+    """Return a child for each parent: moved by a share of the difference between two others (Storn & Price 1997).
+
+    The differences have the population's own scale and correlations, so the steps fit its valley without being told,
+    and shrink as it converges. The share is drawn for each child; a value keeps its parent's with a chance of one in
+    ten. The children may leave bounds and grid.
+    """
+    shape = (len(parents), population.shape[1])
+    first, second = generator.integers(len(population), size=(2, len(parents)))
+    share = generator.uniform(*DIFFERENCE_SHARES, (len(parents), 1))
+    moved = population[parents] + share * (population[first] - population[second])
+    return np.where(generator.random(shape) < DIFFERENCE_RATE, moved, population[parents])
 
 
 def adapted_step(step: float, success: float) -> float:

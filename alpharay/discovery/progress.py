@@ -27,7 +27,7 @@ class DiscoveryProgress:
 
     def __init__(self, strategy_names: Sequence[str], console: Console | None = None) -> None:
         self._console = console or Console()
-        self._latest: dict[str, Generation | None] = dict.fromkeys(strategy_names)
+        self._latest: dict[tuple[str, str], Generation | None] = dict.fromkeys((name, "") for name in strategy_names)
         self._started = time.monotonic()
         self._done = threading.Event()
         self._live: Live | None = None
@@ -35,7 +35,8 @@ class DiscoveryProgress:
 
     def __call__(self, generation: Generation) -> None:
         """Take note of a generation."""
-        self._latest[generation.strategy_name] = generation
+        self._latest.pop((generation.strategy_name, ""), None)
+        self._latest[generation.strategy_name, generation.timeframe] = generation
 
     def __enter__(self) -> DiscoveryProgress:
         self._started = time.monotonic()
@@ -64,10 +65,12 @@ class DiscoveryProgress:
 
     def line(self) -> str:
         """Return where the searches stand, in one line."""
-        told = [item for item in self._latest.values() if item is not None]
-        running = sum(item is None or item.stop_reason is None for item in self._latest.values())
+        # A copy, for the writer is on a thread of its own.
+        latest = list(self._latest.values())
+        told = [item for item in latest if item is not None]
+        running = sum(item is None or item.stop_reason is None for item in latest)
         elapsed = time.monotonic() - self._started
-        text = f"{elapsed:6.1f} s · {running} of {len(self._latest)} searches running"
+        text = f"{elapsed:6.1f} s · {running} of {len(latest)} searches running"
         if not told:
             return f"{text} · first generation (the backtest compiles when it runs for the first time)"
         evaluations = sum(item.evaluations for item in told)
@@ -103,7 +106,7 @@ class DiscoveryProgress:
         # Running searches first: with more strategies than lines, what has ended makes room.
         ordered = sorted(self._latest.items(), key=lambda item: item[1] is not None and item[1].stop_reason is not None)
         for name, item in ordered[:room]:
-            table.add_row(name, *_cells(item))
+            table.add_row(" ".join(name).strip(), *_cells(item))
         if len(ordered) > room:
             table.caption = f"and {len(ordered) - room} more"
         return table

@@ -38,6 +38,9 @@ class SearchSettings:
         Chance that a pair of parents is crossed.
     mutation_probability : float
         Chance that a value of a child changes.
+    difference_share : float
+        Share of the children that are moved by the difference of two others (differential evolution) rather than
+        crossed and mutated.
     patience : int
         The search ends after so many generations without a better genome; several islands look at it when they
         exchange migrants.
@@ -63,6 +66,7 @@ class SearchSettings:
     tournament_size: int = 3
     crossover_probability: float = 0.9
     mutation_probability: float = 0.2
+    difference_share: float = 0.5
     patience: int = 10
     islands: int | None = None
     migration_interval: int = 5
@@ -78,7 +82,7 @@ class SearchSettings:
         for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, was {getattr(self, name)}")
-        for name in ("crossover_probability", "mutation_probability"):
+        for name in ("crossover_probability", "mutation_probability", "difference_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], was {getattr(self, name)}")
         if self.islands is not None and not 1 <= self.islands <= self.population // 2:

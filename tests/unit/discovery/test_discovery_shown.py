@@ -87,3 +87,16 @@ def test_progress_in_a_terminal_is_a_table_that_fits_its_height() -> None:
         progress(Generation("S29", 1, 30, 50, -np.inf, -np.inf, 1.0, 0.5, "stagnation"))
     assert isinstance(console.file, io.StringIO)
     assert "and 27 more" in console.file.getvalue()
+
+
+def test_searches_of_several_time_frames_are_told_apart(tmp_path: Path) -> None:
+    settings = SearchSettings(population=12, generations=2, timeframes=("1h", "4h"), min_trades=1)
+    console = Console(file=io.StringIO(), width=200, force_terminal=True)
+    progress = DiscoveryProgress(NAMES[:1], console)
+    with progress:
+        found = discover_all([CATALOGUE[NAMES[0]]], random_walk(3000), settings, on_generation=progress)
+    assert isinstance(console.file, io.StringIO)
+    for text in (shown(leaderboard_table(found)), console.file.getvalue()):
+        assert f"{NAMES[0]} 1h" in text
+        assert f"{NAMES[0]} 4h" in text
+    assert f"{NAMES[0]} 4h" in write_equity_plot(found, tmp_path / "plot.html").read_text()

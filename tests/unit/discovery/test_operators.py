@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alpharay.discovery.operators import LEAST_STEP, MOST_STEP, adapted_step, crossover, mutate, tournament
+from alpharay.discovery.operators import LEAST_STEP, MOST_STEP, adapted_step, crossover, differ, mutate, tournament
 from alpharay.discovery.search_space import SearchSpace, search_space
 from alpharay.strategies.expression import P, close, ta
 from alpharay.strategies.strategy import Integer, Real, Strategy
@@ -58,3 +58,18 @@ def test_mutation_changes_about_the_share_it_is_told_and_keeps_whole_numbers_who
 def test_mutation_with_probability_zero_changes_nothing() -> None:
     genomes = np.random.default_rng(0).random((20, 2))
     np.testing.assert_array_equal(mutate(SPACE, genomes, 0.0, 0.1, np.random.default_rng(1)), genomes)
+
+
+def test_children_moved_by_differences_lie_along_the_populations_own_direction() -> None:
+    generator = np.random.default_rng(0)
+    along = generator.normal(size=(200, 1)) * np.array([[3.0, 1.0]])
+    children = differ(along, np.arange(200), generator)
+    moved = (children != along).all(axis=1)
+    assert 0.7 < moved.mean() < 0.9
+    steps = (children - along)[moved]
+    np.testing.assert_allclose(steps[:, 0], 3.0 * steps[:, 1], rtol=1e-9)
+
+
+def test_children_of_a_population_without_differences_are_its_copies() -> None:
+    same = np.tile([[4.0, 0.5]], (10, 1))
+    np.testing.assert_array_equal(differ(same, np.arange(6), np.random.default_rng(0)), same[:6])
