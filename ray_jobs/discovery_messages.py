@@ -65,7 +65,10 @@ def carried_rules(strategy: Strategy) -> dict[str, Any] | None:
 def requested_strategy(request: DiscoveryRequest) -> Strategy:
     """Return what a request wants searched; raises KeyError or ValueError naming what is not known here."""
     if request.strategy is not None:
-        return strategy_from_json(request.strategy)
+        strategy = strategy_from_json(request.strategy)
+        if strategy.name != request.strategy_name:
+            raise ValueError(f"strategy_name must be that of the rules, {strategy.name}, was {request.strategy_name}")
+        return strategy
     return strategy_named(request.strategy_name)
 
 

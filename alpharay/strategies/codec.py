@@ -27,6 +27,9 @@ from alpharay.strategies.strategy import Integer, ParameterRange, Real, Strategy
 
 Json = dict[str, Any]
 
+MAX_DEPTH = 200
+"""Levels of JSON in one strategy: what comes from outside may not exhaust the stack of whoever evaluates it."""
+
 _ARITHMETIC = ("+", "-", "*", "/")
 _COMPARISON = (">", "<", ">=", "<=")
 
@@ -53,6 +56,8 @@ def strategy_to_json(strategy: Strategy) -> Json:
 
 def strategy_from_json(json: Mapping[str, Any]) -> Strategy:
     """Return the strategy that `strategy_to_json` wrote; raises ValueError naming what it cannot read."""
+    if _is_deeper_than(json, MAX_DEPTH):
+        raise ValueError(f"strategy JSON is nested too deeply: {MAX_DEPTH} levels are read")
     try:
         return Strategy(
             name=str(json["name"]),
@@ -67,6 +72,20 @@ def strategy_from_json(json: Mapping[str, Any]) -> Strategy:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"strategy JSON lacks or misplaces {error}") from error
+
+
+def _is_deeper_than(json: object, levels: int) -> bool:
+    layer = [json]
+    for _ in range(levels):
+        layer = [
+            child
+            for item in layer
+            if isinstance(item, Mapping | list)
+            for child in (item.values() if isinstance(item, Mapping) else item)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _range_to_json(parameter: ParameterRange) -> Json:
@@ -92,7 +111,11 @@ def _scalar_to_json(scalar: Scalar) -> float | Json:
 
 
 def _scalar_from_json(json: float | Json) -> Scalar:
-    return Parameter(json["parameter"]) if isinstance(json, dict) else json
+    if isinstance(json, dict):
+        return Parameter(str(json["parameter"]))
+    if isinstance(json, bool) or not isinstance(json, int | float):
+        raise TypeError(f"a number or a parameter, was {json!r}")
+    return json
 
 
 def _series_to_json(node: Series) -> Json:

@@ -52,6 +52,12 @@ def test_a_name_that_no_one_knows_is_refused() -> None:
         requested_strategy(request)
 
 
+def test_rules_under_another_name_than_the_request_s_are_refused() -> None:
+    request = request_for(with_minimum_holding(SMA_RSI, 0, 20, default=5))
+    with pytest.raises(ValueError, match="strategy_name must be that of the rules, SMA_RSI, was OTHER"):
+        requested_strategy(msgspec.structs.replace(request, strategy_name="OTHER"))
+
+
 def test_rules_with_an_indicator_of_the_user_s_file_are_not_requested(tmp_path: Any) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
