@@ -41,6 +41,7 @@ integration: packages-dev ## tests against real servers
 benchmarks: packages-dev ## every benchmark; CANDLES=PATH names the candles of the backtest
 	$(BIN)/python -m benchmarks.backtest $(if $(CANDLES),--candles "$(CANDLES)")
 	$(BIN)/python -m benchmarks.discovery
+	$(BIN)/python -m benchmarks.requests
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.serve
 

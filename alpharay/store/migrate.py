@@ -14,8 +14,8 @@ MIGRATION_LOCK = 7_274_519_001
 LOCK_TIMEOUT_S = 60
 
 
-def migrate(database_url: str) -> str:
-    """Apply the missing migrations, in order, and return the schema's revision.
+def migrate(database_url: str, revision: str = "head") -> str:
+    """Apply the missing migrations up to `revision`, in order, and return the schema's revision.
 
     One process migrates at a time; the others wait for it, at most `LOCK_TIMEOUT_S` (then
     psycopg.errors.LockNotAvailable, wrapped by SQLAlchemy's OperationalError). A statement that would wait
@@ -27,13 +27,13 @@ def migrate(database_url: str) -> str:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
         connection.commit()
         try:
-            command.upgrade(_config(connection), "head")
+            command.upgrade(_config(connection), revision)
             connection.commit()
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": MIGRATION_LOCK})
             connection.commit()
-        return _revision(connection)
+        return _revision(connection, newest_revision() if revision == "head" else revision)
 
 
 def newest_revision() -> str:
@@ -54,7 +54,7 @@ def _config(connection: Connection | None) -> Config:
     return config
 
 
-def _revision(connection: Connection) -> str:
+def _revision(connection: Connection, expected: str) -> str:
     revision = MigrationContext.configure(connection).get_current_revision()
-    assert revision == newest_revision(), f"migration ended at {revision}, expected {newest_revision()}"
+    assert revision == expected, f"migration ended at {revision}, expected {expected}"
     return revision

@@ -90,3 +90,25 @@ def test_results_come_in_the_order_of_the_items_and_no_items_give_none(ray_clust
     with RayExecutor(2) as executor:
         assert list(executor(double, range(25))) == [2 * item for item in range(25)]
         assert list(executor(double, [])) == []
+
+
+@pytest.mark.parametrize(("held", "third_answer"), [(1, 1), (2, 2)])
+def test_workers_keep_the_last_used_functions_as_many_as_they_may(
+    ray_cluster: str, held: int, third_answer: int
+) -> None:
+    from ray_jobs.backtest_worker import RayExecutor
+
+    class Counting:
+        """Answers how often it was called where it is; a copy that comes anew begins at one."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __call__(self, _: int) -> int:
+            self.calls += 1
+            return self.calls
+
+    first, second = Counting(), Counting()
+    with RayExecutor(1, held=held) as executor:
+        answers = [answer for function in (first, second, first) for answer in executor(function, [0])]
+    assert answers == [1, 1, third_answer]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 
@@ -325,3 +326,37 @@ def test_waiting_runs_are_counted_no_further_than_asked(connection):
     assert waiting(connection, RUNS, 3) == 3
     claim_runs(connection, "worker", limit=4)
     assert waiting(connection, RUNS, 100) == 1
+
+
+# What the code before revision 0002 does with a run.
+CLAIM_BEFORE = """
+UPDATE discovery_runs SET
+    status = 'RUNNING', lease_owner = 'old', attempts = attempts + 1,
+    lease_until = now() + make_interval(secs => 60), started_at = coalesce(started_at, now())
+WHERE run_id = (
+    SELECT run_id FROM discovery_runs
+    WHERE (status = 'QUEUED' OR (status = 'RUNNING' AND lease_until < now()))
+    ORDER BY priority DESC, created_at FOR UPDATE SKIP LOCKED LIMIT 1
+)
+RETURNING run_id, request, attempts, progress
+"""
+ENQUEUE_BEFORE = "INSERT INTO discovery_runs (run_id, request, priority) VALUES (%s, %s::jsonb, 0)"
+
+
+def test_runs_queued_before_an_upgrade_keep_their_place_and_old_workers_go_on_beside_new_ones(database):
+    migrate(database, "0001")
+    with psycopg.connect(database, autocommit=True) as connection:
+        for name in ("z-first", "a-second", "m-third"):
+            connection.execute(ENQUEUE_BEFORE, (name, msgspec.json.encode(request(name)).decode()))
+    migrate(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        assert connection.execute(CLAIM_BEFORE).fetchone()[0] == "z-first"
+        newer = claim_next(connection, "new")
+        assert newer.run_id == "a-second"
+        assert connection.execute(CLAIM_BEFORE).fetchone()[0] == "m-third"
+        assert connection.execute(CLAIM_BEFORE).fetchone() is None
+        connection.execute(ENQUEUE_BEFORE, ("late", msgspec.json.encode(request("late")).decode()))
+        assert claim_next(connection, "new").run_id == "late"
+        # The old worker dies with its run: a new one has it next, and the old one's late claim is not its own.
+        _end_lease(connection, "z-first")
+        assert claim_next(connection, "new").attempt == 2
