@@ -156,6 +156,17 @@ def test_the_fee_follows_the_money_traded_on_the_thirty_days_before():
     assert trades["fees"][3] == pytest.approx(bought[3] / 9.0 + bought[3] / 10.0)
 
 
+@pytest.mark.parametrize(("bought_on", "fee"), [(31, 0.01), (32, 0.1)])
+def test_the_first_of_the_thirty_days_counts_and_the_day_before_it_does_not(bought_on, fee):
+    frictions = Frictions(starting_capital=100.0, lot_size=10.0, fee_tiers=(FeeTier(volume=150.0, fee=0.01),))
+    candles = candles_at([1.0] * 40, timeframe="1d", step=DAY_MS)
+    enters, leaves = flags(40, 0, bought_on - 1), flags(40, 1)
+    trades = backtest(candles, enters, leaves, costs=Costs(fee=0.1, slippage=0.0), frictions=frictions).trades
+    # 90 units bought on day 1 and sold on day 2: both are in the 30 days before day 31, one is in those before day 32.
+    assert trades["quantity"][0] == 90.0
+    assert trades["fees"][1] == pytest.approx(trades["quantity"][1] * fee / (1.0 - fee))
+
+
 def test_a_short_pays_funding_by_calendar_time():
     frictions = Frictions(starting_capital=100.0, funding=Funding(short=0.01, hours=2.0))
     result, trade = one_trade([10, 10, 10, 10, 10], frictions, short=True)
