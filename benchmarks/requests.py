@@ -193,8 +193,8 @@ def database_ms(pool: DatabasePool, requests: Sequence[DiscoveryRequest], rows: 
         claim_s += time.perf_counter() - began
         claimed += len(runs)
         began = time.perf_counter()
-        for run in runs[: RUNS_A_CLAIM // 2]:
-            with pool.connection() as connection:
+        with pool.connection() as connection:
+            for run in runs[: RUNS_A_CLAIM // 2]:
                 finish_run(connection, run, [])
         end_s += (time.perf_counter() - began) * 2.0
         with pool.connection() as connection:
@@ -267,6 +267,10 @@ def main() -> None:
             work_on(SearchQueue(), settings, workers=workers, forever=False, tell=lambda _: None)
             sampler.stop()
             figures, digest = measured(pool)
+            done = {
+                name: float(figures[f"{name}_per_second"]) * float(figures["seconds"])  # type: ignore[arg-type]
+                for name in ("backtests", "bars")
+            }
             assert figures["requests"] == len(requests), "not every request was done"
             digests.add(digest)
             rows.append(
@@ -275,6 +279,8 @@ def main() -> None:
                     **figures,
                     "cpu_seconds": sampler.cpu_s,
                     "requests_per_cpu_second": len(requests) / sampler.cpu_s,
+                    "backtests_per_cpu_second": done["backtests"] / sampler.cpu_s,
+                    "bars_per_cpu_second": done["bars"] / sampler.cpu_s,
                     "peak_worker_mb": sampler.peak_mb,
                 }
             )

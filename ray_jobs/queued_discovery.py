@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import psycopg
@@ -63,6 +64,8 @@ log = structlog.get_logger(__name__)
 
 OnRun = Callable[[ClaimedRun, str], None]
 OnGeneration = Callable[[Generation], None]
+Ending = tuple[ClaimedRun, str, Callable[[Connection[TupleRow]], None]]
+"""A run, how it ended in words, and what writes it down."""
 
 
 class _SliceOver(Exception):  # noqa: N818 - not an error: the way out of a search that makes room
@@ -224,22 +227,16 @@ class _ClaimWorker:
                 # It may be the fault of one of them: each is searched alone, and fails or does not.
                 return sum(self._search([run]) for run in group)
             reason = str(error.args[0] if error.args else error)
-            return self._end(group, lambda connection, run: fail_run(connection, run, reason), f"failed: {reason}")
+            return self._end([(run, f"failed: {reason}", partial(fail_run, run=run, error=reason)) for run in group])
         if any(report.stop_reason == "interrupted" for report in reports.values()):
             raise KeyboardInterrupt
-        ended = 0
+        endings = []
         for run in group:
             report = reports[run.request.strategy_name]
             found = champion_messages(run.request, report)
-            progress = run_progress(report)
-            ended += self._end(
-                [run],
-                lambda connection, run, found=found, progress=progress: finish_run(  # type: ignore[misc]
-                    connection, run, found, progress=progress
-                ),
-                f"{len(found)} champions of {report.evaluations:,} backtests",
-            )
-        return ended
+            end = partial(finish_run, run=run, champions=found, progress=run_progress(report))
+            endings.append((run, f"{len(found)} champions of {report.evaluations:,} backtests", end))
+        return self._end(endings)
 
     def _search_together(self, group: Sequence[ClaimedRun]) -> dict[str, DiscoveryReport]:
         """Search runs that differ in their strategy only; return the reports by the strategy's name."""
@@ -271,24 +268,27 @@ class _ClaimWorker:
                 log.warning("discovery.begins_anew", run_id=run_id, reason=str(error))
         return joined(found) if found else None
 
-    def _end(
-        self,
-        runs: Sequence[ClaimedRun],
-        end: Callable[[Connection[TupleRow], ClaimedRun], None],
-        text: str,
-    ) -> int:
-        ended = 0
-        for run in runs:
-            try:
-                in_transaction(self._pool, lambda connection, run=run: end(connection, run))  # type: ignore[misc]
-            except LeaseLostError as error:
-                self._on_run(run, str(error))
-            else:
-                self._on_run(run, text)
-                ended += 1
+    def _end(self, endings: Sequence[Ending]) -> int:
+        """End runs in one transaction; what another worker has since is left to it."""
+
+        def end_all(connection: Connection[TupleRow]) -> list[str]:
+            told = []
+            for _, _, end in endings:
+                try:
+                    with connection.transaction():
+                        end(connection)
+                except LeaseLostError as error:
+                    told.append(str(error))
+                else:
+                    told.append("")
+            return told
+
+        lost = in_transaction(self._pool, end_all)
+        for (run, text, _), reason in zip(endings, lost, strict=True):
+            self._on_run(run, reason or text)
             self._keeper.drop(run.lease)
             self._progress.pop(run.run_id, None)
-        return ended
+        return lost.count("")
 
     def _note_progress(self, connection: Connection[TupleRow]) -> None:
         note_progress(connection, dict(self._progress))

@@ -36,26 +36,33 @@ UPDATE {table} SET
 WHERE status = 'RUNNING' AND lease_until < now() AND attempts >= %s
 """
 
+# The symbols with open rows, in the order of their turns.
+_TURNS = """
+SELECT o.exchange, o.symbol
+FROM (
+    SELECT exchange, symbol, max(priority) AS priority FROM {table} r WHERE {claimable} GROUP BY exchange, symbol
+) o
+LEFT JOIN served_symbols s ON s.queue = %(queue)s AND s.exchange = o.exchange AND s.symbol = o.symbol
+ORDER BY o.priority DESC,
+         coalesce(s.served_s, '-infinity')
+         - CASE WHEN o.exchange || ' ' || o.symbol = ANY(%(held)s::text[]) THEN %(lead_s)s ELSE 0 END,
+         o.exchange, o.symbol
+"""
+
 # SKIP LOCKED: workers that claim at the same time each get other rows, and none waits. A row whose worker vanished may
 # be what killed it, so it is taken alone.
 _CLAIM = """
-WITH turns AS MATERIALIZED (
-    SELECT o.exchange, o.symbol,
-           coalesce(s.served_s, '-infinity')
-           - CASE WHEN o.exchange || ' ' || o.symbol = ANY(%(held)s::text[]) THEN %(lead_s)s ELSE 0 END AS turn
-    FROM (SELECT DISTINCT exchange, symbol FROM {table} r WHERE {claimable}) o
-    LEFT JOIN served_symbols s ON s.queue = %(queue)s AND s.exchange = o.exchange AND s.symbol = o.symbol
-), head AS (
-    SELECT r.{key} AS key, r.exchange, r.symbol, r.timeframe, r.end_time, r.priority, r.attempts,
-           r.request ->> 'start_time' AS start_time
-    FROM {table} r JOIN turns t ON t.exchange = r.exchange AND t.symbol = r.symbol
-    WHERE {claimable}
-    ORDER BY r.priority DESC, t.turn, t.exchange, t.symbol, r.queued_at, r.{key}
-    LIMIT 1 FOR UPDATE OF r SKIP LOCKED
+WITH head AS (
+    SELECT r.{key} AS key, r.timeframe, r.end_time, r.priority, r.attempts, r.request ->> 'start_time' AS start_time
+    FROM {table} r
+    WHERE r.exchange = %(exchange)s AND r.symbol = %(symbol)s AND {claimable}
+    ORDER BY r.priority DESC, r.queued_at, r.{key}
+    LIMIT 1 FOR UPDATE SKIP LOCKED
 ), mates AS (
     SELECT r.{key} AS key
-    FROM {table} r JOIN head h USING (exchange, symbol, timeframe, end_time, priority)
-    WHERE {claimable} AND r.{key} <> h.key AND r.attempts = 0 AND h.attempts = 0
+    FROM {table} r JOIN head h USING (timeframe, end_time, priority)
+    WHERE r.exchange = %(exchange)s AND r.symbol = %(symbol)s AND {claimable}
+      AND r.{key} <> h.key AND r.attempts = 0 AND h.attempts = 0
     ORDER BY r.request ->> 'start_time' = h.start_time DESC, r.queued_at, r.{key}
     LIMIT %(mates)s FOR UPDATE OF r SKIP LOCKED
 )
@@ -190,21 +197,18 @@ def claim(
     workers: it fails instead of being claimed again.
     """
     connection.execute(queue.statement(_FAIL_EXHAUSTED), (max_attempts,))
-    rows = connection.execute(
-        queue.statement(_CLAIM),
-        {
-            "queue": queue.table,
-            "owner": owner,
-            "lease_s": lease_s,
-            "lead_s": LEAD_S,
-            "held": [f"{exchange} {symbol}" for exchange, symbol in held],
-            "mates": limit - 1,
-        },
+    turns = connection.execute(
+        queue.statement(_TURNS),
+        {"queue": queue.table, "lead_s": LEAD_S, "held": [f"{exchange} {symbol}" for exchange, symbol in held]},
     ).fetchall()
-    if not rows:
-        return []
-    charge(connection, queue, rows[0][4], rows[0][5], CHARGE_S)
-    return [_claim(row, owner) for row in sorted(rows, key=lambda row: (row[6], row[0]))]
+    for exchange, symbol in turns:
+        asked = {"owner": owner, "lease_s": lease_s, "mates": limit - 1, "exchange": exchange, "symbol": symbol}
+        rows = connection.execute(queue.statement(_CLAIM), asked).fetchall()
+        # None: others have claimed all of this symbol's since.
+        if rows:
+            charge(connection, queue, exchange, symbol, CHARGE_S)
+            return [_claim(row, owner) for row in sorted(rows, key=lambda row: (row[6], row[0]))]
+    return []
 
 
 def claim_one(
