@@ -61,6 +61,19 @@ def correlation_clusters(returns: FloatArray, same_from: float = SAME_FROM_CORRE
     return Clusters(labels, representatives)
 
 
+def without_market(returns: FloatArray, market: FloatArray) -> FloatArray:
+    """Return what is left of trials' returns, (trials, days), after a regression on the market's.
+
+    Rules that only buy all rise and fall with the market: their raw returns correlate however different they are.
+    """
+    centred = market - market.mean() if len(market) else market
+    spread = float(centred @ centred)
+    betas = returns @ centred / spread if spread > 0.0 else np.zeros(len(returns))
+    left = returns - betas[:, None] * market
+    # Who held the market all the time has rounding errors left, and nothing else.
+    return np.where(left.std(axis=1, keepdims=True) > 1e-12, left, 0.0)
+
+
 def thinned(rows: int, most: int = MOST_TRIALS) -> IntArray:
     """Return at most `most` places out of `rows`, evenly spread."""
     if rows <= most:

@@ -10,12 +10,13 @@ import numpy as np
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.single import backtest_strategy
 from alpharay.backtest.stops import Stops
+from alpharay.backtest.tables import day_ends
 from alpharay.discovery.evaluation import Executor
 from alpharay.discovery.search_space import search_space
 from alpharay.market.candles import Candles, FloatArray
 from alpharay.strategies.strategy import Strategy
-from alpharay.validation.clusters import correlation_clusters, thinned
-from alpharay.validation.daily_marks import DailyMarker, daily_marks, daily_sharpe
+from alpharay.validation.clusters import correlation_clusters, thinned, without_market
+from alpharay.validation.daily_marks import DailyMarker, daily_marks, daily_returns, daily_sharpe
 from alpharay.validation.deflated_sharpe import DeflatedSharpe, deflated_sharpe
 from alpharay.validation.excess import daily_excess
 from alpharay.validation.overfitting import BLOCKS, overfitting, space_filling_sample
@@ -36,8 +37,8 @@ LIMITS = {
         "where all sets earn the same the ranking is luck, and the figure is near one half however good they are."
     ),
     "deflated_sharpe": (
-        "Counts clusters of return correlation in an even sample of the parameter space as trials, and takes daily "
-        "returns as independent; it knows nothing of other strategies that were searched."
+        "Counts clusters of returns (less the market's part) in an even sample of the parameter space as trials, and "
+        "takes daily returns as independent; it knows nothing of other strategies that were searched."
     ),
     "superior_ability": (
         "Bootstraps daily excess over the exposure-matched market of one set a cluster, in sample; with few days it "
@@ -92,7 +93,9 @@ def diagnose(
     sample = space_filling_sample(search_space(strategy), sampled, seed)
     genomes = np.concatenate([own[None, :], sample[~(sample == own).all(axis=1)]])
     marks = daily_marks(strategy, genomes, DailyMarker(train, costs, stops), executor)
-    clusters = correlation_clusters(marks.returns)
+    ends = day_ends(train.open_time)
+    market = daily_returns(train.close[ends] / train.open[0])
+    clusters = correlation_clusters(without_market(marks.returns, market))
     chosen = np.unique(np.concatenate([[0], thinned(len(genomes), SPREAD_TRIALS), clusters.representatives]))
     one_a_cluster = genomes[clusters.representatives]
     notes: list[str] = []

@@ -397,7 +397,7 @@ def _walk_forward(
 
 def _false_discovery_gate(test: PermutationResult, settings: ValidationSettings, stream: TestStream | None) -> Gate:
     if stream is None:
-        text = "This is the only request, so its own level holds."
+        text = f"No other request is counted, so p = {test.p_value:.3f} stands at the level {settings.level:g}."
         return at_most(FALSE_DISCOVERY, test.p_value, settings.level, text)
     level = stream.record(test.p_value)
     reachable = 1.0 / (1 + test.permutations)

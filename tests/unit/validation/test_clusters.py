@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alpharay.validation.clusters import correlation_clusters, thinned
+from alpharay.validation.clusters import correlation_clusters, thinned, without_market
 
 
 def copies(sources: int, each: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -60,3 +60,21 @@ def test_thinning_keeps_both_ends_and_the_bound() -> None:
     assert thinned(5, 10).tolist() == [0, 1, 2, 3, 4]
     kept = thinned(10_000, 100)
     assert (kept[0], kept[-1], len(kept)) == (0, 9_999, 100)
+
+
+def test_rules_that_share_only_the_market_are_told_apart_without_it() -> None:
+    generator = np.random.default_rng(5)
+    market = generator.normal(0.0005, 0.02, 800)
+    own = generator.normal(0.0, 0.004, (4, 800))
+    returns = own + np.array([0.4, 0.6, 0.8, 1.0])[:, None] * market
+    assert correlation_clusters(returns).count == 1
+    left = without_market(returns, market)
+    assert correlation_clusters(left).count == 4
+    assert np.abs(left @ (market - market.mean())).max() < 1e-12
+
+
+def test_holding_the_market_or_a_market_that_stands_still_leaves_nothing_odd() -> None:
+    market = np.random.default_rng(6).normal(0.0, 0.01, 50)
+    assert (without_market(market[None, :], market) == 0.0).all()
+    still = np.zeros(50)
+    np.testing.assert_array_equal(without_market(market[None, :], still), market[None, :])
