@@ -13,6 +13,7 @@ from alpharay.backtest.metrics import metrics_json
 from alpharay.bus.messages import DiscoveredStrategy, DiscoveryRequest
 from alpharay.discovery.search import DiscoveryReport, Generation, SearchSettings
 from alpharay.market.timeframe import timeframe_ms
+from alpharay.reports.search_log import search_log, search_log_json
 from alpharay.store.candle_rows import Market
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
@@ -155,4 +156,6 @@ def run_progress(report: DiscoveryReport) -> dict[str, object]:
         "stop_reason": report.stop_reason,
         "backtest_s": round(report.backtest_s, 3),
         "elapsed_s": round(report.elapsed_s, 3),
+        # What the report of a stored run draws.
+        "log": search_log_json(search_log(report.log)),
     }
