@@ -58,7 +58,7 @@ SEED_REQUESTS = 12_000
 PROJECTED_MACHINES = (1, 4, 16, 64)
 CORES_A_MACHINE = 16
 EXCHANGE = "benchmark"
-SAMPLE_S = 1.0
+SAMPLE_S = 0.5
 
 
 @contextmanager
@@ -266,6 +266,8 @@ def main() -> None:
             sampler.start()
             work_on(SearchQueue(), settings, workers=workers, forever=False, tell=lambda _: None)
             sampler.stop()
+            if sampler.cpu_s == 0.0:
+                raise SystemExit(f"{len(requests)} requests end too soon to be measured: give more or longer windows")
             figures, digest = measured(pool)
             done = {
                 name: float(figures[f"{name}_per_second"]) * float(figures["seconds"])  # type: ignore[arg-type]
