@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import msgspec
+
+from alpharay.market.candles import Candles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +104,66 @@ def _check(name: str, value: float, low: float, end: float) -> None:
 
 def frictions_to_json(frictions: Frictions) -> dict[str, Any]:
     """Return the frictions as JSON values; what is off is absent."""
-    return {name: value for name, value in asdict(frictions).items() if value is not None and value != ()}
+    fields = {name: value for name, value in asdict(frictions).items() if value is not None and value != ()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
-def frictions_from_json(json: dict[str, Any]) -> Frictions:
-    """Return the frictions that `frictions_to_json` wrote; raises ValueError naming what does not fit."""
-    unknown = sorted(set(json) - set(Frictions.__dataclass_fields__))
+def frictions_from_json(json: Mapping[str, Any]) -> Frictions:
+    """Return the frictions that `frictions_to_json` wrote; raises ValueError naming the field and its value."""
+    known = get_type_hints(Frictions)
+    _check_names(json, Frictions, "frictions")
+    tiers = json.get("fee_tiers", ())
+    for tier in tiers if isinstance(tiers, list | tuple) else ():
+        _check_names(tier, FeeTier, "a fee tier")
+    for name, kind in (("impact", SquareRootImpact), ("funding", Funding)):
+        _check_names(json.get(name), kind, name)
+    fields = {}
+    for name, value in json.items():
+        try:
+            fields[name] = msgspec.convert(value, known[name])
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{name} of the frictions was {value!r}: {error}") from error
+    return Frictions(**fields)
+
+
+def read_frictions(file: Path) -> Frictions:
+    """Read frictions from a JSON file; raises ValueError naming the file and what does not fit."""
+    try:
+        content = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(f"the frictions' file {file} cannot be read: {error}") from error
+    try:
+        return frictions_from_json(content)
+    except ValueError as error:
+        raise ValueError(f"the frictions' file {file}: {error}") from error
+
+
+def frictions_text(frictions: Frictions) -> str:
+    """Return what is on, in words."""
+    parts = []
+    if frictions.fee_tiers:
+        parts.append("fee tiers")
+    if frictions.impact is not None:
+        parts.append("impact by the bar's volume")
+    for name in ("tick_size", "lot_size", "minimum_notional"):
+        value = getattr(frictions, name)
+        if value is not None:
+            parts.append(f"{name.replace('_', ' ')} {value:g}")
+    if frictions.funding is not None:
+        parts.append("funding")
+    account = f"an account of {frictions.starting_capital:,.0f}"
+    return f"{account} with {', '.join(parts)}" if parts else account
+
+
+def with_tick_within(frictions: Frictions | None, candles: Candles) -> Frictions | None:
+    """Return the frictions with a tick of at most the lowest price of `candles`: a made series may fall below it."""
+    if frictions is None or frictions.tick_size is None or len(candles) == 0:
+        return frictions
+    return replace(frictions, tick_size=min(frictions.tick_size, float(candles.low.min())))
+
+
+def _check_names(json: object, kind: type, of: str) -> None:
+    names = sorted(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    unknown = {name: value for name, value in json.items() if name not in names} if isinstance(json, Mapping) else {}
     if unknown:
-        raise ValueError(f"frictions have the fields {sorted(Frictions.__dataclass_fields__)}, was {unknown}")
-    return msgspec.convert(json, Frictions)
+        raise ValueError(f"{of} must have fields of {', '.join(names)}, was {unknown}")

@@ -41,7 +41,8 @@ class Backtest:
     metrics: Metrics
     trades: pl.DataFrame
     """One row a trade: side, entry and exit bar, time and price, equity before and after, return, exit_reason; with
-    frictions also quantity, entry_fill, exit_fill (the prices after slippage and ticks), fees and funding in money."""
+    frictions also quantity, entry_fill, exit_fill (the prices after slippage and ticks), fees and funding in money, and
+    invested, the share of the equity that the entry took."""
     equity: FloatArray
     """Equity after each bar's close, from a start of one."""
     outcome: dict[str, float]
@@ -107,6 +108,7 @@ def _with_frictions(
 ) -> Backtest:
     run = trade_signals([said], pool_tables([tables]), costs, stops, minimum_holding, ONE_POSITION, [frictions])
     column = {name: run.trades[:, index] for index, name in enumerate(ACCOUNT_TRADE_FIELDS)}
+    column["invested"] = column["paid"] / column["equity_before"]
     column["equity_before"] = column["equity_before"] / frictions.starting_capital
     column["equity_after"] = (
         column["equity_before"] + (column["received"] - column["paid"]) / frictions.starting_capital
@@ -115,7 +117,8 @@ def _with_frictions(
     return Backtest(
         metrics=run.metrics,
         trades=frame.with_columns(
-            pl.Series(name, column[name]) for name in ("quantity", "entry_fill", "exit_fill", "fees", "funding")
+            pl.Series(name, column[name])
+            for name in ("quantity", "entry_fill", "exit_fill", "fees", "funding", "invested")
         ),
         equity=run.equity,
         outcome=run.outcome,

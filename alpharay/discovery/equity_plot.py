@@ -30,7 +30,7 @@ def write_equity_plot(reports: Sequence[DiscoveryReport], file: Path) -> Path:
     does not dwarf or lift the second.
     """
     first = reports[0]
-    parts, costs = first.parts, first.costs
+    parts, costs, frictions = first.parts, first.costs, first.frictions
     both = len(parts.test) > 0
     figure = make_subplots(
         cols=2 if both else 1,
@@ -41,7 +41,7 @@ def write_equity_plot(reports: Sequence[DiscoveryReport], file: Path) -> Path:
     )
     sides = [(1, parts.train)] + ([(2, parts.test)] if both else [])
     for column, candles in sides:
-        held = buy_and_hold(candles, costs).equity
+        held = buy_and_hold(candles, costs, frictions).equity
         _draw(figure, column, candles, held, "buy and hold", color="#888888", dash="dot")
     colors = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
     for place, entry in enumerate(leaderboard(reports, a_strategy=1 if len(reports) > 1 else None)[:LINES]):
@@ -49,10 +49,10 @@ def write_equity_plot(reports: Sequence[DiscoveryReport], file: Path) -> Path:
         label = f"{search_name(entry.report, reports)} " + " ".join(
             f"{name}={value:g}" for name, value in parameters.items()
         )
-        seen = backtest_strategy(strategy, parameters, parts.train, costs=costs, stops=first.stops)
+        seen = backtest_strategy(strategy, parameters, parts.train, costs=costs, stops=first.stops, frictions=frictions)
         _draw(figure, 1, parts.train, seen.equity, label, color=colors[place])
         if both:
-            after = out_of_sample(strategy, parameters, parts, costs, first.stops)
+            after = out_of_sample(strategy, parameters, parts, costs, first.stops, frictions)
             _draw(figure, 2, parts.test, after.equity, label, color=colors[place])
     market = f"{first.parts.candles.symbol} {first.parts.candles.timeframe}"
     title = f"{escape(market)}: equity of the best by {first.settings.objective} in sample, after costs"

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.market import MEMORY_BUDGET, Market, open_market
 from alpharay.backtest.population import backtest_population
 from alpharay.backtest.stops import NO_STOPS, Stops
@@ -63,19 +64,28 @@ class SerialExecutor:
 
 
 class Evaluator:
-    """Backtests batches on `candles`, at given costs and stops.
+    """Backtests batches on `candles`, at given costs, stops and frictions.
 
     It opens the market when it is first needed, wherever that is, and keeps its columns for later batches;
     pickling leaves them behind. `share`: how many evaluators share a process and its memory for columns. Not for
     several threads.
     """
 
-    __slots__ = ("_market", "candles", "costs", "share", "stops")
+    __slots__ = ("_market", "candles", "costs", "frictions", "share", "stops")
 
-    def __init__(self, candles: Candles, costs: Costs = Costs(), stops: Stops = NO_STOPS, *, share: int = 1) -> None:
+    def __init__(
+        self,
+        candles: Candles,
+        costs: Costs = Costs(),
+        stops: Stops = NO_STOPS,
+        frictions: Frictions | None = None,
+        *,
+        share: int = 1,
+    ) -> None:
         self.candles = candles
         self.costs = costs
         self.stops = stops
+        self.frictions = frictions
         self.share = share
         self._market: Market | None = None
 
@@ -84,9 +94,11 @@ class Evaluator:
         started = time.perf_counter()
         if self._market is None:
             self._market = open_market(self.candles, MEMORY_BUDGET // self.share)
-        result = backtest_population(batch.strategy, batch.genomes, self._market, self.costs, self.stops)
+        result = backtest_population(
+            batch.strategy, batch.genomes, self._market, self.costs, self.stops, self.frictions
+        )
         return Evaluated(result.metrics, time.perf_counter() - started)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel without the market."""
-        return partial(Evaluator, share=self.share), (self.candles, self.costs, self.stops)
+        return partial(Evaluator, share=self.share), (self.candles, self.costs, self.stops, self.frictions)

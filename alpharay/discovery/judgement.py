@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.metrics import Metrics, metrics_row
 from alpharay.backtest.stops import Stops
 from alpharay.backtest.tables import PriceTables, price_tables
@@ -17,8 +18,8 @@ from alpharay.strategies.strategy import Strategy
 class Judge:
     """Turns the searches of one market into reports."""
 
-    def __init__(self, parts: Split, costs: Costs, stops: Stops) -> None:
-        self.parts, self.costs, self.stops = parts, costs, stops
+    def __init__(self, parts: Split, costs: Costs, stops: Stops, frictions: Frictions | None = None) -> None:
+        self.parts, self.costs, self.stops, self.frictions = parts, costs, stops, frictions
 
     @cached_property
     def _test_tables(self) -> PriceTables:
@@ -26,10 +27,9 @@ class Judge:
 
     @cached_property
     def _held(self) -> tuple[Metrics, Metrics | None]:
-        parts = self.parts
-        tested = len(parts.test) > 0
-        in_sample = buy_and_hold(parts.train, self.costs).metrics
-        return in_sample, buy_and_hold(parts.test, self.costs).metrics if tested else None
+        train, test = self.parts.train, self.parts.test
+        in_sample = buy_and_hold(train, self.costs, self.frictions).metrics
+        return in_sample, buy_and_hold(test, self.costs, self.frictions).metrics if len(test) else None
 
     def report(self, search: RunningSearch) -> DiscoveryReport:
         """Return what an ended search found, in sample and out of sample."""
@@ -57,11 +57,12 @@ class Judge:
             elapsed_s=search.elapsed_s,
             hold_in_sample=hold_in_sample,
             hold_out_of_sample=hold_out_of_sample,
+            frictions=self.frictions,
         )
 
     def _after(self, strategy: Strategy, parameters: dict[str, float]) -> Metrics | None:
         if len(self.parts.test) == 0:
             return None
         return out_of_sample(
-            strategy, parameters, self.parts, self.costs, self.stops, tables=self._test_tables
+            strategy, parameters, self.parts, self.costs, self.stops, self.frictions, tables=self._test_tables
         ).metrics  # fmt: skip

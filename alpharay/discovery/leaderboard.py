@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from alpharay.backtest.frictions import frictions_text, frictions_to_json
 from alpharay.backtest.metrics import Metrics, metrics_json
 from alpharay.discovery.search import Champion, DiscoveryReport
 
@@ -74,6 +75,8 @@ def reading_notes(reports: Sequence[DiscoveryReport]) -> list[str]:
     evaluations = sum(report.evaluations for report in reports)
     test = first.parts.test
     costs = f"fee {first.costs.fee:.4%} and slippage {first.costs.slippage:.4%}, each side"
+    if first.frictions is not None:
+        costs += f"; {frictions_text(first.frictions)}"
     picked = (
         f"After costs ({costs}). Ordered by {first.settings.objective} in sample, picked from "
         f"{evaluations:,} backtests: in-sample figures are the best of many tries and flatter."
@@ -120,6 +123,7 @@ def report_json(report: DiscoveryReport) -> dict[str, object]:
             }
             for champion in report.champions
         ],
+        **({} if report.frictions is None else {"frictions": frictions_to_json(report.frictions)}),
     }
 
 

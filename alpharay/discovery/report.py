@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.metrics import Metrics
 from alpharay.backtest.stops import Stops
 from alpharay.discovery.objectives import WORST
@@ -73,6 +74,7 @@ class DiscoveryReport:
     hold_in_sample: Metrics
     """Buying and holding the same candles at the same costs."""
     hold_out_of_sample: Metrics | None
+    frictions: Frictions | None = None
 
     @property
     def best(self) -> float:

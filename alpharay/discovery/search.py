@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.evaluation import Evaluator, Executor, SerialExecutor
@@ -32,6 +33,7 @@ def discover(
     on_generation: OnGeneration | None = None,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    frictions: Frictions | None = None,
     time_budget_s: float | None = None,
     resume: Checkpoint | None = None,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
@@ -48,6 +50,7 @@ def discover(
         on_generation=on_generation,
         costs=costs,
         stops=stops,
+        frictions=frictions,
         time_budget_s=time_budget_s,
         resume=resume,
         on_checkpoint=on_checkpoint,
@@ -64,6 +67,7 @@ def discover_all(
     on_generation: OnGeneration | None = None,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    frictions: Frictions | None = None,
     time_budget_s: float | None = None,
     resume: Checkpoint | None = None,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
@@ -76,13 +80,17 @@ def discover_all(
     depend on the executor. KeyboardInterrupt and the time budget (which is looked at after each round) end the
     searches early; the reports then hold what was found so far.
 
+    With `frictions` every backtest, in sample and out of sample, has an account of money, which takes longer.
+
     `on_checkpoint` gets all searches after each round. `resume` goes on from such a checkpoint, and ends as the
     undisturbed search would have; searches that it does not hold begin anew. Raises ValueError when it is of another
     configuration, when there are too few candles, or when a price is not finite and positive.
     """
     markets = timeframe_splits(candles, settings)
     arenas = [
-        Arena(parts.candles.timeframe, (parts.train,), Evaluator(parts.train, costs, stops, share=len(markets)))
+        Arena(
+            parts.candles.timeframe, (parts.train,), Evaluator(parts.train, costs, stops, frictions, share=len(markets))
+        )
         for parts in markets
     ]
     course = Course(
@@ -92,6 +100,7 @@ def discover_all(
         resume=resume,
         on_checkpoint=on_checkpoint,
     )
-    searches = run_searches(strategies, settings, arenas, course, costs, stops, {})
-    judges = [Judge(parts, costs, stops) for parts in markets]
+    also = {} if frictions is None else {"frictions": repr(frictions)}
+    searches = run_searches(strategies, settings, arenas, course, costs, stops, also)
+    judges = [Judge(parts, costs, stops, frictions) for parts in markets]
     return [judges[search.market].report(search) for search in searches]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.single import Backtest, backtest
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import PriceTables
@@ -65,6 +66,7 @@ def out_of_sample(
     parts: Split,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    frictions: Frictions | None = None,
     *,
     tables: PriceTables | None = None,
 ) -> Backtest:
@@ -86,11 +88,12 @@ def out_of_sample(
         costs=costs,
         stops=stops,
         minimum_holding=int(strategy.minimum_holdings(strategy.genome(parameters)[None, :])[0]),
+        frictions=frictions,
     )
 
 
-def buy_and_hold(candles: Candles, costs: Costs = Costs()) -> Backtest:
+def buy_and_hold(candles: Candles, costs: Costs = Costs(), frictions: Frictions | None = None) -> Backtest:
     """Backtest a purchase at the first open at which a strategy could buy, held to the end."""
     entries = np.zeros(len(candles), dtype=np.bool_)
     entries[:1] = True
-    return backtest(candles, entries, np.zeros(len(candles), dtype=np.bool_), costs=costs)
+    return backtest(candles, entries, np.zeros(len(candles), dtype=np.bool_), costs=costs, frictions=frictions)

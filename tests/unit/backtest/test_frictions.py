@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,10 @@ from alpharay.backtest.frictions import (
     Funding,
     SquareRootImpact,
     frictions_from_json,
+    frictions_text,
     frictions_to_json,
+    read_frictions,
+    with_tick_within,
 )
 from alpharay.backtest.single import backtest
 from alpharay.backtest.stops import Stops
@@ -239,9 +244,53 @@ def test_frictions_survive_json():
 
 
 def test_json_that_is_no_frictions_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"was \['ticks'\]"):
+    with pytest.raises(ValueError, match=r"was \{'ticks': 0\.1\}"):
         frictions_from_json({"ticks": 0.1})
     with pytest.raises(ValueError, match=r"tick_size must be above 0 and finite, was 0\.0"):
         frictions_from_json({"tick_size": 0.0})
     with pytest.raises(ValueError, match="lot_size"):
         frictions_from_json({"lot_size": "small"})
+
+
+def test_nested_fields_that_frictions_do_not_have_are_refused():
+    with pytest.raises(ValueError, match=r"a fee tier must have fields of fee, volume, was \{'maker': 0\.1\}"):
+        frictions_from_json({"fee_tiers": [{"volume": 0, "fee": 0.1, "maker": 0.1}]})
+    with pytest.raises(ValueError, match=r"impact must have .* was \{'slope': 1\}"):
+        frictions_from_json({"impact": {"slope": 1}})
+    with pytest.raises(ValueError, match=r"funding of the frictions was 3: Expected `object"):
+        frictions_from_json({"funding": 3})
+
+
+def test_json_of_frictions_is_what_a_file_holds_and_a_file_tells_its_faults(tmp_path):
+    every = Frictions(fee_tiers=(FeeTier(volume=0.0, fee=0.001),), lot_size=0.1)
+    file = tmp_path / "costs.json"
+    file.write_text(json.dumps(frictions_to_json(every)))
+    assert json.loads(file.read_text()) == frictions_to_json(every)
+    assert read_frictions(file) == every
+    for content, said in (("[]", "cannot be read"), ('{"lot_size": -1}', "lot_size must be above 0"), ("{", "cannot")):
+        file.write_text(content)
+        with pytest.raises(ValueError, match=f"{file}.*{said}"):
+            read_frictions(file)
+    with pytest.raises(ValueError, match=r"absent\.json cannot be read"):
+        read_frictions(tmp_path / "absent.json")
+
+
+def test_the_share_of_the_equity_that_an_entry_took_is_told():
+    for lot_size, share in ((3.0, 0.6), (None, 1.0)):
+        for short in (False, True):
+            frictions = Frictions(starting_capital=100.0, lot_size=lot_size)
+            _, trade = one_trade([20, 20, 20, 20], frictions, short=short)
+            assert trade["invested"] == pytest.approx(share)
+
+
+def test_words_tell_what_is_on():
+    assert frictions_text(Frictions()) == "an account of 10,000"
+    some = Frictions(fee_tiers=(FeeTier(volume=0.0, fee=0.001),), tick_size=0.5, funding=Funding())
+    assert frictions_text(some) == "an account of 10,000 with fee tiers, tick size 0.5, funding"
+
+
+def test_a_tick_is_kept_within_the_prices_of_a_made_series():
+    candles, lowest = candles_at([20, 3, 20]), 3.0
+    assert with_tick_within(Frictions(tick_size=5.0), candles) == Frictions(tick_size=lowest)
+    assert with_tick_within(Frictions(tick_size=0.5), candles) == Frictions(tick_size=0.5)
+    assert with_tick_within(None, candles) is None
