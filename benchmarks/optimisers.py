@@ -175,7 +175,7 @@ class Run:
     budget: int
 
 
-def perform(run: Run, candles: Candles, evaluator: Evaluator) -> dict[str, object]:
+def perform(run: Run, evaluator: Evaluator) -> dict[str, object]:
     """Return the best score of a run, its backtests and its seconds."""
     strategy = strategy_named(run.strategy)
     population, generations = BUDGETS[run.budget]
@@ -191,7 +191,7 @@ def perform(run: Run, candles: Candles, evaluator: Evaluator) -> dict[str, objec
             train_fraction=1.0,
             top_n=1,
         )
-        found = discover(strategy, candles, settings)
+        found = discover(strategy, evaluator.candles, settings)
         best, evaluations = found.best, found.evaluations
     else:
         problem = Problem(strategy, evaluator, run.budget)
@@ -215,13 +215,14 @@ def results_of(runs: Sequence[Run], file: Path, folder: Path) -> Iterator[tuple[
         for line in file.read_text().splitlines():
             item = json.loads(line)
             done[Run(**item["run"])] = item["result"]
-    market: tuple[str, Candles, Evaluator] | None = None
-    for run in sorted(runs, key=lambda run: (run.budget, run.symbol, run.strategy, run.seed)):
+    symbols = {run.symbol for run in runs}
+    markets: dict[str, Evaluator] = {}
+    # Seed by seed, so that what was done when it is ended early is a smaller whole.
+    for run in sorted(runs, key=lambda run: (run.budget, run.seed, run.symbol, run.strategy)):
         if run not in done:
-            if market is None or market[0] != run.symbol:
-                candles = load(run.symbol, folder)
-                market = run.symbol, candles, Evaluator(candles)
-            done[run] = perform(run, market[1], market[2])
+            if run.symbol not in markets:
+                markets[run.symbol] = Evaluator(load(run.symbol, folder), share=len(symbols))
+            done[run] = perform(run, markets[run.symbol])
             with file.open("a") as lines:
                 named = {name: getattr(run, name) for name in Run.__slots__}
                 lines.write(json.dumps({"run": named, "result": done[run]}) + "\n")

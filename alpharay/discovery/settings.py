@@ -66,7 +66,7 @@ class SearchSettings:
     tournament_size: int = 3
     crossover_probability: float = 0.9
     mutation_probability: float = 0.2
-    difference_share: float = 0.5
+    difference_share: float = 0.8
     patience: int = 10
     islands: int | None = None
     migration_interval: int = 5
