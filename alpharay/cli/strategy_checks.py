@@ -108,23 +108,14 @@ def _candles(file: Path | None) -> Candles:
 def _chosen(text: str, parameters: str | None) -> list[tuple[Strategy, dict[str, float]]]:
     """Return the strategies, each with its defaults or with what `parameters` says of them."""
     from alpharay.strategies.loading import strategies_from
+    from alpharay.strategies.named_parameters import named_parameters
 
     found = strategies_from(text)
     if parameters is None:
         return [(strategy, strategy.defaults) for strategy in found]
     if len(found) > 1:
         raise ValueError(f"--parameters are of one strategy, was {len(found)} strategies")
-    values = found[0].defaults
-    for item in parameters.split(","):
-        name, _, value = (part.strip() for part in item.partition("="))
-        if name not in values:
-            raise ValueError(f"strategy {found[0].name} has no parameter {name!r}; it has {', '.join(values)}")
-        try:
-            values[name] = float(value)
-        except ValueError:
-            raise ValueError(f"{name} must be a number, was {value!r}") from None
-    found[0].check(values)
-    return [(found[0], values)]
+    return [(found[0], named_parameters(found[0], parameters))]
 
 
 def _refused(error: Exception) -> typer.Exit:
