@@ -66,7 +66,8 @@ def without_bad_ticks(candles: Candles) -> Candles:
 def mirrored(candles: Candles, signs: Signs) -> Candles:
     """Return `candles` rebuilt from their moves, those with sign -1 mirrored, those with sign 1 as they were.
 
-    Raises ValueError when there is not one sign for each candle, and for prices as `sign_flipped`.
+    Rows before the first mirrored one or bad tick stay to the bit: no row depends on what comes after it. Raises
+    ValueError when there is not one sign for each candle, and for prices as `sign_flipped`.
     """
     if len(signs) != len(candles):
         raise ValueError(f"signs must have one sign for each of the {len(candles)} candles, was {len(signs)}")
@@ -75,20 +76,21 @@ def mirrored(candles: Candles, signs: Signs) -> Candles:
     _check_prices(candles)
     if len(candles) == 0:
         return candles
+    changed = np.flatnonzero((signs < 0) | _bad_ticks(candles).any(axis=0))
+    if len(changed) == 0:
+        return candles
     opened, high, low, closed = _moves(candles)
     up = signs > 0
     opened, closed = np.where(up, opened, -opened), np.where(up, closed, -closed)
     high, low = np.where(up, high, -low), np.where(up, low, -high)
-    path = np.cumprod(np.concatenate([candles.open[:1], 1.0 + closed]))
-    before, close = path[:-1], path[1:]
+    first = int(changed[0])
+    path = np.cumprod(np.concatenate([_closes_before(candles)[first : first + 1], 1.0 + closed[first:]]))
     # One and the same product for all four prices: rounding is monotone, so high and low enclose open and close.
-    return replace(
-        candles,
-        open=before * (1.0 + opened),
-        high=before * (1.0 + high),
-        low=before * (1.0 + low),
-        close=close,
+    opened, high, low, closed = (
+        np.concatenate([getattr(candles, name)[:first], path[:-1] * (1.0 + move[first:])])
+        for name, move in zip(PRICE_COLUMNS, (opened, high, low, closed), strict=True)
     )
+    return replace(candles, open=opened, high=high, low=low, close=closed)
 
 
 def _moves(candles: Candles) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

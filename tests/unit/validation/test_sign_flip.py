@@ -128,8 +128,22 @@ def test_the_same_seed_flips_the_same_candles_and_another_seed_others():
 def test_candles_before_the_start_stay_as_they_were():
     candles = garch_candles(300, 4)
     flipped = sign_flipped(candles, np.random.default_rng(1), start=200)
-    np.testing.assert_allclose(flipped.close[:200], candles.close[:200], rtol=1e-12)
+    for name in PRICES:
+        np.testing.assert_array_equal(getattr(flipped, name)[:200], getattr(candles, name)[:200])
     assert not np.allclose(flipped.close[200:], candles.close[200:])
+
+
+@given(candle_series(), st.integers(0, 39), st.sampled_from([0.01, 3.0]), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_no_candle_depends_on_a_later_one_not_even_by_a_bit(candles, row, factor, seed):
+    """A crash, or a bad tick, in the last candles leaves every candle before it as it would have been."""
+    row = min(row, len(candles) - 1)
+    changed = with_close(candles, row, factor)
+    drawn = signs(len(candles), seed)
+    for make in (without_bad_ticks, lambda series: mirrored(series, drawn)):
+        before, after = make(candles), make(changed)
+        for name in PRICES:
+            np.testing.assert_array_equal(getattr(after, name)[:row], getattr(before, name)[:row])
 
 
 def test_a_flat_market_without_volume_stays_flat():
