@@ -1,0 +1,78 @@
+"""The kernel without its compiler: a mutant is tried in a second, not compiled for half a minute."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.extending import _Intrinsic
+
+KERNEL = "alpharay.backtest"
+
+
+def interpret(module: str) -> None:
+    """From now on run `module` and what is built on it as plain Python; the rest of the kernel stays compiled.
+
+    Compiled code cannot call Python, so what calls a mutant must be Python too. Call it before any of it is imported.
+    """
+    imports = {f"{KERNEL}.{path.stem}": _imports(path) for path in Path(*KERNEL.split(".")).glob("[a-z]*.py")}
+    above = {module}
+    while added := {name for name, below in imports.items() if below & above} - above:
+        above |= added
+    for name in sorted(imports.keys() - above):
+        importlib.import_module(name)
+    _Intrinsic.__call__ = _call_intrinsic
+    numba.config.DISABLE_JIT = True
+
+
+def _imports(path: Path) -> set[str]:
+    return {
+        node.module
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+
+
+def _call_intrinsic(intrinsic: Any, *arguments: Any) -> Any:
+    return INTRINSICS[intrinsic._name](*arguments)
+
+
+def _trailing_zeros(word: np.uint64) -> int:
+    value = int(word)
+    return (value & -value).bit_length() - 1 if value else 64
+
+
+def _leading_zeros(word: np.uint64) -> int:
+    return 64 - int(word).bit_length()
+
+
+def _ask_for_nothing(_array: np.ndarray, _offset: int) -> None:
+    """Leave the cache to the interpreter."""
+
+
+def _word(flags: np.ndarray) -> np.uint64:
+    # A vector load past the end reads what lies there; here it must stay inside.
+    assert len(flags) == 64
+    return np.packbits(flags, bitorder="little").view(np.uint64)[0]
+
+
+def _tile(column: np.ndarray, index: int) -> np.ndarray:
+    assert index >= 0
+    return column[index : index + 64]
+
+
+INTRINSICS = {
+    "trailing_zeros": _trailing_zeros,
+    "leading_zeros": _leading_zeros,
+    "prefetch": _ask_for_nothing,
+    "above_word": lambda left, right, index: _word(_tile(left, index) > _tile(right, index)),
+    "below_word": lambda left, right, index: _word(_tile(left, index) < _tile(right, index)),
+    "known_word": lambda left, right, index: _word(~np.isnan(_tile(left, index)) & ~np.isnan(_tile(right, index))),
+    "above_level_word": lambda column, level, index: _word(_tile(column, index) > level),
+    "below_level_word": lambda column, level, index: _word(_tile(column, index) < level),
+}
+"""What the intrinsics of `alpharay.backtest` do, in Python."""

@@ -1,0 +1,48 @@
+"""The modules that are mutated, and the tests that must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BACKTEST = "tests/unit/backtest"
+STRATEGIES = "tests/unit/strategies"
+VALIDATION = "tests/unit/validation"
+
+WALK = (
+    f"{BACKTEST}/test_walk_by_hand.py",
+    f"{BACKTEST}/test_price_tables.py",
+    f"{BACKTEST}/test_backtest_summary.py",
+    f"{BACKTEST}/test_kernel_equals_plain.py",
+)
+RULES = (f"{BACKTEST}/test_rule_programs.py", f"{STRATEGIES}/test_expression.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A module as a path, and its tests, the quick ones first."""
+
+    path: str
+    tests: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """The name to import it by."""
+        return self.path.removesuffix(".py").replace("/", ".")
+
+
+TARGETS = {
+    "walk": Target("alpharay/backtest/walk.py", WALK),
+    "metrics": Target("alpharay/backtest/metrics.py", (f"{BACKTEST}/test_metrics.py",)),
+    "tables": Target("alpharay/backtest/tables.py", WALK),
+    "bits": Target("alpharay/backtest/bits.py", (f"{BACKTEST}/test_bit_sets.py",)),
+    "rules": Target("alpharay/backtest/rules.py", RULES),
+    "operands": Target("alpharay/backtest/operands.py", RULES),
+    "comparisons": Target("alpharay/backtest/comparisons.py", RULES),
+    "summary": Target("alpharay/backtest/summary.py", (f"{BACKTEST}/test_backtest_summary.py",)),
+    "sign_flip": Target("alpharay/validation/sign_flip.py", (f"{VALIDATION}/test_sign_flip.py",)),
+    "permutation": Target("alpharay/validation/permutation.py", (f"{VALIDATION}/test_permutation.py",)),
+    "deflated_sharpe": Target("alpharay/validation/deflated_sharpe.py", (f"{VALIDATION}/test_deflated_sharpe.py",)),
+}
+
+TOO_SLOW = ("test_long_holdings_cross_many_blocks", "test_real_candles")
+"""Tests of tens of thousands of bars: too many for plain Python."""
