@@ -17,6 +17,9 @@ from alpharay.market.candles import VALUE_COLUMNS, FloatArray, IntArray
 Memory = Literal["window", "recursive"]
 Arguments = ParamSpec("Arguments")
 
+LONGEST_WINDOW = 10_000_000
+"""Whole-number parameters end here: nineteen years of minutes, and tables of weights still fit in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
@@ -61,7 +64,7 @@ def indicator(
 ) -> Callable[[Callable[Arguments, FloatArray]], Callable[Arguments, FloatArray]]:
     """Register a function as an indicator under its own name; first come its inputs, then its parameters.
 
-    A parameter annotated `int` takes whole numbers from 1 up, also as floats. The function receives
+    A parameter annotated `int` takes whole numbers from 1 to `LONGEST_WINDOW`, also as floats. The function receives
     contiguous float arrays of equal length and checked parameters; what does not fit raises ValueError.
     `batch(*inputs, parameters, out)` writes the rows of many parameter sets to `out`: see `Indicator.batch`.
     """
@@ -137,6 +140,6 @@ def _number(name: str, key: str, value: float, *, whole: bool) -> float | int:
         if not math.isfinite(number):
             raise ValueError(f"{name}: {key} must be a finite number, was {value!r}")
         return number
-    if not (number.is_integer() and number >= 1):
-        raise ValueError(f"{name}: {key} must be a whole number of at least 1, was {value!r}")
+    if not (number.is_integer() and 1 <= number <= LONGEST_WINDOW):
+        raise ValueError(f"{name}: {key} must be a whole number from 1 to {LONGEST_WINDOW:,}, was {value!r}")
     return int(number)

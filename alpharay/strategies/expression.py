@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from alpharay.indicators.registry import INDICATORS
+from alpharay.indicators.registry import INDICATORS, LONGEST_WINDOW
 from alpharay.market.candles import VALUE_COLUMNS
 from alpharay.market.time_parts import TIME_PARTS, TimePart
 
@@ -193,6 +193,8 @@ class Previous(Series):
     def __post_init__(self) -> None:
         if self.bars < 1:
             raise ValueError(f"bars must be at least 1 (a rule may not look ahead), was {self.bars}")
+        if self.bars > LONGEST_WINDOW:
+            raise ValueError(f"bars must be at most {LONGEST_WINDOW:,}, was {self.bars}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,3 +89,15 @@ def test_rules_nested_without_end_are_refused():
         json["enter"] = {"not": json["enter"]}
     with pytest.raises(ValueError, match="nested too deeply"):
         strategy_from_json(json)
+
+
+@pytest.mark.parametrize("bars", [9.2e18, 10_000_001])
+def test_series_of_more_bars_ago_than_any_market_has_is_refused_with_the_number(bars):
+    json = strategy_to_json(CATALOGUE["PRICE_GAP"])
+    place = next(path for path in _places(json) if path[-1] == "bars")
+    part = json
+    for key in place[:-1]:
+        part = part[key]
+    part["bars"] = bars
+    with pytest.raises(ValueError, match=f"bars must be at most 10,000,000, was {int(bars)}"):
+        strategy_from_json(json)
