@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from alpharay.cli import dead_letters, demo, discover, doctor, kernels, stack, strategies, validate
+from alpharay.cli import (
+    backtest,
+    compare,
+    dead_letters,
+    demo,
+    discover,
+    doctor,
+    kernels,
+    report,
+    stack,
+    strategies,
+    validate,
+)
 
 app = typer.Typer(
     name="alpharay",
@@ -22,6 +34,9 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(strategies.app, name="strategies")
 app.command("discover", help=discover.HELP)(discover.discover)
 app.command("validate", help=validate.HELP)(validate.validate)
+app.command("backtest")(backtest.backtest)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
 
 
 if __name__ == "__main__":

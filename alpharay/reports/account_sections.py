@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from alpharay.backtest.frictions import frictions_text
 from alpharay.backtest.metrics import METRIC_NAMES, metrics_json
 from alpharay.backtest.single import Backtest, backtest_strategy
 from alpharay.backtest.summary import trades_json
 from alpharay.discovery.split import buy_and_hold, out_of_sample
+from alpharay.market.candles import Candles
 from alpharay.reports.account_figures import drawdown_figure, equity_figure
 from alpharay.reports.content import Figures, ReportContent, ReportedStrategy, parameters_text
 from alpharay.reports.formats import METRIC_LABELS, day, metric_text, number, percent
@@ -41,23 +43,24 @@ class Accounts:
 def accounts_of(content: ReportContent) -> Accounts:
     """Backtest what the report shows."""
     shown, parts, costs, stops = content.strategies[content.shown], content.parts, content.costs, content.stops
+    frictions = content.frictions
     tested = len(parts.test) > 0
 
-    def account(item: ReportedStrategy) -> Backtest:
-        return backtest_strategy(item.strategy, item.parameters, parts.candles, costs=costs, stops=stops)
+    def account(item: ReportedStrategy, candles: Candles) -> Backtest:
+        return backtest_strategy(item.strategy, item.parameters, candles, costs=costs, stops=stops, frictions=frictions)
 
     others = [item for place, item in enumerate(content.strategies) if place != content.shown][:OTHER_LINES]
-    whole, held = account(shown), buy_and_hold(parts.candles, costs)
+    whole, held = account(shown, parts.candles), buy_and_hold(parts.candles, costs, frictions)
     return Accounts(
         whole=whole,
-        in_sample=backtest_strategy(shown.strategy, shown.parameters, parts.train, costs=costs, stops=stops)
+        in_sample=account(shown, parts.train) if tested else whole,
+        out_of_sample=out_of_sample(shown.strategy, shown.parameters, parts, costs, stops, frictions)
         if tested
-        else whole,
-        out_of_sample=out_of_sample(shown.strategy, shown.parameters, parts, costs, stops) if tested else None,
+        else None,
         hold_whole=held,
-        hold_in_sample=buy_and_hold(parts.train, costs) if tested else held,
-        hold_out_of_sample=buy_and_hold(parts.test, costs) if tested else None,
-        others=tuple((item.label, account(item)) for item in others),
+        hold_in_sample=buy_and_hold(parts.train, costs, frictions) if tested else held,
+        hold_out_of_sample=buy_and_hold(parts.test, costs, frictions) if tested else None,
+        others=tuple((item.label, account(item, parts.candles)) for item in others),
     )
 
 
@@ -101,10 +104,11 @@ def metrics_section(content: ReportContent, accounts: Accounts) -> Section:
     headings = ["", *(f"{who}, {part}" for part, *_ in columns for who in ("strategy", "hold"))]
     figures = [metrics_json(result.metrics) for _, *results in columns for result in results]
     rows = metric_rows(figures)
+    extra = "" if content.frictions is None else f", and with {frictions_text(content.frictions)}"
     text = (
-        f"After a fee of {content.costs.fee:.3%} and slippage of {content.costs.slippage:.3%}, each side. Every part "
-        "starts anew with an equity of one and no position; ratios come from daily equity and are annualised with 365 "
-        "days, risk-free rate 0."
+        f"After a fee of {content.costs.fee:.3%} and slippage of {content.costs.slippage:.3%}, each side{extra}. Every "
+        "part starts anew with an equity of one and no position; ratios come from daily equity and are annualised "
+        "with 365 days, risk-free rate 0."
     )
     parts = [paragraph(text, soft=True), table(headings, rows)]
     changed = changed_sentence(content, accounts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.metrics import metrics_json
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.discovery.leaderboard import leaderboard
@@ -50,6 +51,7 @@ class ReportContent:
     """Which of them is drawn in detail."""
     costs: Costs = Costs()
     stops: Stops = NO_STOPS
+    frictions: Frictions | None = None
     objective: str = ""
     """What the scores are; empty when there was no search."""
     run_id: str = ""
@@ -89,6 +91,7 @@ def content_of(
         ),
         costs=first.costs,
         stops=first.stops,
+        frictions=first.frictions,
         objective=first.settings.objective,
         run_id=run_id,
         evaluations=sum(report.evaluations for report in reports),

@@ -47,7 +47,12 @@ def run_report(content: ReportContent) -> str:
         trades_section(content, accounts),
         rules_section(content),
         *([search_section(content)] if content.objective else []),
-        *validation_sections(content.validation, content.objective),
+        # A plain backtest was never to be validated: six times nothing says less than the verdict above.
+        *(
+            validation_sections(content.validation, content.objective)
+            if content.objective or content.validation
+            else []
+        ),
     ]
     return page(f"{shown.strategy.name} on {market}", _head(content, accounts), sections, FOOT)
 

@@ -1,4 +1,4 @@
-"""Results as tables, for parquet and Arrow: a row a champion, a column a figure."""
+"""Results as tables, for parquet, Arrow and CSV: champions, stored strategies, an account bar by bar."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import msgspec
 import polars as pl
 
 from alpharay.backtest.metrics import METRIC_NAMES, metrics_json
+from alpharay.backtest.single import Backtest
 from alpharay.discovery.leaderboard import leaderboard
 from alpharay.discovery.report import DiscoveryReport
+from alpharay.market.candles import Candles
+from alpharay.reports.account_figures import drawdowns
 
 Figures = Mapping[str, float | None]
 
@@ -71,6 +74,22 @@ def strategies_frame(stored: Sequence[Mapping[str, object]]) -> pl.DataFrame:
         **_FIGURE_COLUMNS,
     }
     return pl.DataFrame(rows, schema=schema)
+
+
+def equity_frame(candles: Candles, result: Backtest, held: Backtest) -> pl.DataFrame:
+    """Return an account at each candle's close, from a start of one, beside buy-and-hold.
+
+    Columns: open_time (UTC ms), close, equity, drawdown (of the equity at closes, at most 0), buy_and_hold.
+    """
+    return pl.DataFrame(
+        {
+            "open_time": candles.open_time,
+            "close": candles.close,
+            "equity": result.equity,
+            "drawdown": drawdowns(result.equity),
+            "buy_and_hold": held.equity,
+        }
+    )
 
 
 def write_frame(frame: pl.DataFrame, file: Path) -> Path:

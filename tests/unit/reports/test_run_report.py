@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from report_material import SEARCH, searched, validated, waves
 
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.single import backtest_strategy
 from alpharay.discovery.search import discover
 from alpharay.discovery.split import Split, out_of_sample
@@ -131,6 +132,16 @@ def test_figures_are_those_of_the_backtests(content: ReportContent, text: str) -
     assert accounts.out_of_sample.metrics == best.out_of_sample
 
 
+def test_a_search_with_frictions_is_drawn_with_them_and_says_so() -> None:
+    frictions = Frictions(starting_capital=1_000.0, lot_size=0.5, minimum_notional=10.0)
+    report = discover(strategy_named("DOUBLE_EMA_CROSSOVER"), waves(), SEARCH, frictions=frictions)
+    content = content_of([report])
+    accounts = accounts_of(content)
+    assert accounts.in_sample.metrics == report.champions[0].in_sample
+    assert accounts.hold_in_sample.metrics == report.hold_in_sample
+    assert "an account of 1,000 with lot size 0.5" in Page(run_report(content)).sections["figures"]
+
+
 def test_without_a_validation_it_says_that_nothing_is_validated_and_what_to_run() -> None:
     bare = content_of([searched()])
     stored = replace(bare, strategies=(replace(bare.strategies[0], strategy_id="ab" * 32, status="CANDIDATE"),))
@@ -159,6 +170,7 @@ def test_a_plain_backtest_has_no_search_sections_and_no_split() -> None:
     assert "champions" not in page.sections
     assert "search" not in page.sections
     assert "out of sample" not in page.sections["equity"]
+    assert not set(VALIDATION_SECTIONS) & page.sections.keys()
 
 
 def test_a_search_that_found_nothing_says_so() -> None:
