@@ -1,0 +1,266 @@
+"""Rules as word operations: every operator, its negation and its bar before, over the edges of words and tiles."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_kernel_equals_plain import random_candles
+
+from alpharay.backtest.batches import compared_chunks
+from alpharay.backtest.bits import pack, unpack
+from alpharay.backtest.compositions import Delayed, Share
+from alpharay.backtest.market import open_market
+from alpharay.backtest.operands import LEAF, LEVEL, REGISTER, Leaf, compile_operand
+from alpharay.backtest.rules import AND_CODE, OR_CODE, compile_rules, run_rule, settle_conflicts
+from alpharay.market.candles import Candles
+from alpharay.strategies.evaluation import signals
+from alpharay.strategies.expression import Condition, Level, P, close, high, low, open_, ta, volume
+from alpharay.strategies.strategy import Integer, Real, Strategy
+
+RANGES = {"n": Integer("n", 2, 30, default=9), "level": Real("level", -5.0, 150.0, default=100.0)}
+
+
+def strategy_of(*rules: Condition, names: tuple[str, ...] = ()) -> Strategy:
+    enter, leave, *short = rules
+    sides = dict(zip(("enter_short", "exit_short"), short, strict=False))
+    return Strategy("RULES", "", tuple(RANGES[name] for name in names), enter, leave, **sides)
+
+
+def said_by_words(strategy: Strategy, genomes: np.ndarray, candles: Candles) -> list[list[np.ndarray]]:
+    """What each rule says for each genome, as the kernel evaluates it."""
+    program = compile_rules(strategy)
+    said = []
+    for chunk in compared_chunks(strategy, program, genomes, open_market(candles)):
+        for rows in chunk.rows:
+            stack = np.full((program.depth, chunk.bits.shape[1]), 0xDEAD, dtype=np.uint64)
+            said.append([])
+            for code in program.codes:
+                run_rule(code, program.literals, chunk.bits, rows, stack)
+                said[-1].append(unpack(stack[0], len(candles)))
+    return said
+
+
+def check(strategy: Strategy, candles: Candles, genomes: np.ndarray | None = None) -> None:
+    genomes = np.array([strategy.genome(strategy.defaults)]) if genomes is None else genomes
+    for genome, rules in zip(genomes, said_by_words(strategy, genomes, candles), strict=True):
+        plain = signals(strategy, strategy.from_genome(genome), candles)
+        for fast, slow in zip(rules, (plain.enter, plain.exit, plain.enter_short, plain.exit_short), strict=False):
+            np.testing.assert_array_equal(fast, slow)
+
+
+def ticked(bars: int, seed: int = 1) -> Candles:
+    """Candles on a coarse grid: every comparison has ties."""
+    candles = random_candles(seed, bars, tick=1.0, gaps=False)
+    quantity = np.random.default_rng(seed).integers(0, 3, bars).astype(np.float64)
+    return replace(candles, volume=quantity)
+
+
+SIDES = {
+    "column, column": (close, open_),
+    "column, average": (close, ta.sma(5)),
+    "average, column": (ta.sma(5), close),
+    "column, level": (close, Level(100.0)),
+    "level, column": (Level(100.0), close),
+    "program, column": (close - open_, volume),
+    "column, program": (volume, close - open_),
+    "program, level": (close - open_, Level(0.0)),
+    "program, program": (close * 2.0 + open_, (high + low) * 1.5),
+    "late column, column": (close.previous(3), close),
+    "division by zero, level": (close / volume, Level(60.0)),
+    "level, level": (Level(1.0), Level(2.0)),
+    "same, same": (close, close),
+}
+
+OPERATORS = {
+    ">": lambda a, b: a > b,
+    "<": lambda a, b: a < b,
+    ">=": lambda a, b: a >= b,
+    "<=": lambda a, b: a <= b,
+    "above": lambda a, b: a.crosses_above(b),
+    "below": lambda a, b: a.crosses_below(b),
+}
+
+
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("bars", [1, 63, 64, 65, 200])
+def test_every_comparison_and_its_negation_says_what_the_plain_form_says(sides: str, bars: int) -> None:
+    left, right = SIDES[sides]
+    candles = ticked(bars)
+    for make in OPERATORS.values():
+        condition = make(left, right)
+        check(strategy_of(condition, ~condition), candles)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(OPERATORS, repeat=2)))
+def test_comparisons_of_one_pair_share_their_bits_and_mean_their_own(first: str, second: str) -> None:
+    """a > b, b < a and their negations are made of the same words."""
+    candles = ticked(130)
+    for left, right in ((close, ta.sma(5)), (close - open_, volume)):
+        one, other = OPERATORS[first](left, right), OPERATORS[second](right, left)
+        check(strategy_of(one & other, one | other, ~one & other, ~(one | ~other)), candles)
+
+
+def test_a_comparison_over_several_tiles_of_bars() -> None:
+    candles = ticked(2_200)
+    for left, right in (SIDES["column, average"], SIDES["program, column"], SIDES["column, level"]):
+        check(strategy_of(left > right, ~left.crosses_below(right)), candles)
+
+
+@pytest.mark.parametrize("lag", [1, 63, 64, 65, 129, 500])
+def test_a_column_read_late_starts_with_no_numbers(lag: int) -> None:
+    candles = ticked(200)
+    late = close.previous(lag) + 0.0
+    check(strategy_of(late < close, ~(late < close)), candles)
+    check(strategy_of(close.previous(lag).previous(2) > close, ~(close > close.previous(lag))), candles)
+
+
+def test_lags_beyond_a_tile_reach_into_the_tile_before() -> None:
+    candles = ticked(1_300)
+    late = close.previous(1_030) - open_.previous(7)
+    check(strategy_of(late > 0.0, ~(late > 0.0)), candles)
+
+
+def test_trees_of_and_or_and_not() -> None:
+    candles = ticked(150)
+    a, b, c, d = close > open_, volume > 0.0, ta.sma(3) > ta.sma(8), high.crosses_above(ta.sma(4))
+    check(strategy_of((a & b) | (c & ~d), ~((a | b) & (c | d)), ~(~a & ~b), a & (b & (c & d))), candles)
+
+
+def test_each_genome_has_its_own_columns_and_levels() -> None:
+    lengths, levels = np.arange(2.0, 26.0), np.linspace(90.0, 110.0, 24)
+    candles = ticked(200)
+    rules = (
+        (ta.sma(P.n) > close) & ~(close > P.level),
+        (close - ta.sma(P.n)) * 2.0 < Level(P.level) - (close * 0.0 + 100.0),
+        ~(ta.rsi(P.n) > P.level) | (close.previous(2) > P.level),
+        (close - P.level) / volume > 0.0,
+    )
+    strategy = strategy_of(*rules, names=("level", "n"))
+    check(strategy, candles, np.column_stack([levels, lengths]))
+    check(strategy, candles, np.column_stack([levels[::-1], np.repeat([3.0, 7.0], 12)]))
+
+
+def test_arithmetic_with_levels_on_either_side() -> None:
+    candles = ticked(100)
+    two = Level(2.0)
+    for node in (
+        close + 2.0,
+        close - 2.0,
+        close * 2.0,
+        close / 2.0,
+        close / 0.0,
+        two + close,
+        two - close,
+        two / volume,
+    ):
+        check(strategy_of(node > 60.0, ~(node > 60.0)), candles)
+    for operator in ("+", "-", "*", "/"):
+        node = {"+": close + volume, "-": close - volume, "*": close * volume, "/": close / volume}[operator]
+        check(strategy_of(node > 100.0, ~(node > 100.0)), candles)
+
+
+def test_deep_arithmetic_uses_a_register_for_each_open_result() -> None:
+    candles = ticked(100)
+    deep = (close + open_) * ((high - low) * (volume + (close * 0.5 - (open_ + volume))))
+    check(strategy_of(deep > 100.0, ~(deep > ta.sma(4) * volume)), candles)
+
+
+def test_a_share_of_nothing_counts_as_it_says() -> None:
+    candles = ticked(120)
+    # (close - lowest) / (highest - lowest) where both are equal: 50, and with it neither overbought nor oversold.
+    flat = replace(
+        candles,
+        **{name: np.where(np.arange(120) < 60, 7.0, getattr(candles, name)) for name in ("high", "low", "close")},
+    )
+    line = ta.stochastic_k(5)
+    check(strategy_of(line > 49.0, ~(line > 51.0)), flat)
+    assert compile_operand(Share(close, volume, 0.5)).is_column
+
+
+def test_a_rule_is_compiled_to_shared_tests_and_literals() -> None:
+    program = compile_rules(strategy_of(close > open_, (open_ < close) & ~(close > open_)))
+    assert len(program.tests) == 1
+    # The comparison, and its negation; neither of the bar before.
+    assert program.literals.tolist() == [[0, 0, 0], [0, 1, 0]]
+    assert [code.tolist() for code in program.codes] == [[0], [0, 1, AND_CODE]]
+    assert program.depth == 2
+
+
+def test_a_crossing_is_the_comparison_and_its_negation_on_the_bar_before() -> None:
+    program = compile_rules(strategy_of(close.crosses_above(open_), ~close.crosses_above(open_)))
+    assert program.literals.tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 1]]
+    assert [code.tolist() for code in program.codes] == [[0, 1, AND_CODE], [2, 3, OR_CODE]]
+
+
+def test_a_level_is_always_right_and_a_pair_of_columns_is_tested_one_way() -> None:
+    program = compile_rules(strategy_of(Level(1.0) > close, close < open_))
+    assert [(test.side, test.left, test.right) for test in program.tests] == [
+        ("below", close, Level(1.0)), ("above", open_, close),
+    ]  # fmt: skip
+
+
+def test_the_depth_is_the_most_results_that_wait() -> None:
+    a, b, c, d = close > 1.0, close > 2.0, close > 3.0, close > 4.0
+    assert compile_rules(strategy_of(((a & b) & c) & d, a)).depth == 2
+    assert compile_rules(strategy_of(a & (b & (c & d)), a)).depth == 4
+
+
+def test_an_operand_is_instructions_over_columns_and_levels() -> None:
+    operand = compile_operand((close - open_.previous(3)) * 2.0)
+    assert operand.leaves == (Leaf(close, ()), Leaf(open_, (3,)))
+    assert operand.levels == (2.0,)
+    # Subtract leaf 1 from leaf 0 into register 0, multiply that with level 0.
+    assert operand.instructions == ((1, 0, LEAF, 0, LEAF, 1), (2, 0, REGISTER, 0, LEVEL, 0))
+    assert operand.result == (REGISTER, 0)
+    assert (operand.is_column, operand.is_level) == (False, False)
+
+
+def test_plain_columns_and_levels_need_no_instructions() -> None:
+    column, level, late = compile_operand(close), compile_operand(Level(P.level)), compile_operand(close.previous(2))
+    assert (column.is_column, column.is_level, column.instructions) == (True, False, ())
+    assert (level.is_column, level.is_level, level.levels) == (False, True, (P.level,))
+    assert (late.is_column, late.leaves) == (False, (Leaf(close, (2,)),))
+
+
+def test_what_is_used_twice_is_stored_once_and_lags_add_up() -> None:
+    operand = compile_operand((close + close) * 3.0 + 3.0)
+    assert operand.leaves == (Leaf(close, ()),)
+    assert operand.levels == (3.0,)
+    late = compile_operand(Delayed((close - open_).previous(2), P.n))
+    assert late.leaves == (Leaf(close, (P.n, 2)), Leaf(open_, (P.n, 2)))
+
+
+def test_a_number_of_some_bars_ago_is_a_column_since_it_is_missing_at_first() -> None:
+    late = Level(5.0).previous(3)
+    assert compile_operand(late).leaves == (Leaf(late, ()),)
+    candles = ticked(20)
+    check(strategy_of(late > 4.0, ~(late > 4.0)), candles)
+    both = (close + 5.0).previous(3)
+    assert compile_operand(both).leaves == (Leaf(close, (3,)),)
+
+
+def settled(*rules: list[int]) -> list[list[int]]:
+    words = [pack(np.array(rule, dtype=np.bool_)) for rule in rules]
+    settle_conflicts(*words, *[None] * (4 - len(words)))
+    return [unpack(word, len(rules[0])).astype(int).tolist() for word in words]
+
+
+def test_conflicts_of_one_side() -> None:
+    assert settled([0, 0, 1, 1], [0, 1, 0, 1]) == [[0, 0, 1, 0], [0, 1, 0, 1]]
+
+
+def test_conflicts_of_two_sides_in_all_sixteen_combinations() -> None:
+    table = np.array(list(itertools.product([0, 1], repeat=4)))
+    enter, leave, enter_short, leave_short = settled(*table.T.tolist())
+    for row, (long, out, short, short_out) in enumerate(table.tolist()):
+        # An entry that its own exit forbids is none; two that are left forbid each other.
+        wants_long, wants_short = long and not out, short and not short_out
+        is_long, is_short = wants_long and not wants_short, wants_short and not wants_long
+        assert enter[row] == is_long
+        assert enter_short[row] == is_short
+        # An entry on one side closes the other.
+        assert leave[row] == (out or is_short)
+        assert leave_short[row] == (short_out or is_long)
