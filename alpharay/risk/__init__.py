@@ -1,0 +1,1 @@
+"""What may be lost: value at risk, limits, the circuit breaker."""
