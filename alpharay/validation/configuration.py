@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions, frictions_to_json
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.discovery.search import SearchSettings
 from alpharay.market.timeframe import timeframe_ms
@@ -66,6 +67,7 @@ class Configuration:
     search: SearchSettings
     costs: Costs = Costs()
     stops: Stops = NO_STOPS
+    frictions: Frictions | None = None
     permutations: int = 99
     level: float = 0.05
     last_gate: LastGate = field(default_factory=LastGate)
@@ -91,7 +93,9 @@ def configuration_json(configuration: Configuration) -> dict[str, Any]:
     """Return the configuration as plain JSON values: strategies with their rules, so that a changed rule shows."""
     json = _plain(configuration)
     assert isinstance(json, dict)
-    return json
+    # Absent where there are none: hashes from before frictions stay what they were.
+    del json["frictions"]
+    return json if configuration.frictions is None else json | {"frictions": frictions_to_json(configuration.frictions)}
 
 
 def configuration_hash(configuration: Configuration) -> str:

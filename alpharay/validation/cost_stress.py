@@ -1,4 +1,8 @@
-"""What is left of a strategy when trading costs a multiple of what was assumed."""
+"""What is left of a strategy when trading costs a multiple of what was assumed.
+
+With frictions that are the fees of every tier, the impact and the funding that is paid, beside the slippage; ticks,
+lots and the minimum order are what they are, and funding that is received is not multiplied.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.metrics import metrics_json
 from alpharay.backtest.single import Backtest, backtest_strategy
 from alpharay.backtest.stops import NO_STOPS, Stops
@@ -54,6 +59,26 @@ def stressed(costs: Costs, multiple: float) -> Costs:
     return replace(costs, fee=min(costs.fee * multiple, DEAREST), slippage=min(costs.slippage * multiple, DEAREST))
 
 
+def stressed_frictions(frictions: Frictions | None, multiple: float) -> Frictions | None:
+    """Return the frictions with what they take multiplied: see the module."""
+    if frictions is None:
+        return None
+    tiers = tuple(replace(tier, fee=min(tier.fee * multiple, DEAREST)) for tier in frictions.fee_tiers)
+    impact, funding = frictions.impact, frictions.funding
+    return replace(
+        frictions,
+        fee_tiers=tiers,
+        impact=None if impact is None else replace(impact, coefficient=impact.coefficient * multiple),
+        funding=None
+        if funding is None
+        else replace(funding, long=_paid(funding.long, multiple), short=_paid(funding.short, multiple)),
+    )
+
+
+def _paid(rate: float, multiple: float) -> float:
+    return min(rate * multiple, DEAREST) if rate > 0.0 else rate
+
+
 def cost_stress(
     strategy: Strategy,
     parameters: Mapping[str, float],
@@ -61,11 +86,19 @@ def cost_stress(
     costs: Costs,
     stops: Stops = NO_STOPS,
     multiples: Sequence[float] = MULTIPLES,
+    frictions: Frictions | None = None,
 ) -> CostStress:
     """Backtest one parameter set at each multiple of the costs, and find the multiple that eats the whole return."""
 
     def at(multiple: float) -> Backtest:
-        return backtest_strategy(strategy, parameters, candles, costs=stressed(costs, multiple), stops=stops)
+        return backtest_strategy(
+            strategy,
+            parameters,
+            candles,
+            costs=stressed(costs, multiple),
+            stops=stops,
+            frictions=stressed_frictions(frictions, multiple),
+        )
 
     levels = []
     for multiple in multiples:
@@ -75,12 +108,11 @@ def cost_stress(
                 multiple, paid.fee, paid.slippage, excess_sharpe(result, candles), metrics_json(result.metrics)
             )
         )
-    return CostStress(tuple(levels), _break_even(at, costs))
+    free = stressed(costs, 0.0) == costs and stressed_frictions(frictions, 0.0) == frictions
+    return CostStress(tuple(levels), None if free else _break_even(at))
 
 
-def _break_even(at: Callable[[float], Backtest], costs: Costs) -> float | None:
-    if costs.fee == 0.0 and costs.slippage == 0.0:
-        return None
+def _break_even(at: Callable[[float], Backtest]) -> float | None:
     low, high = 0.0, MOST_MULTIPLE
     if at(low).metrics.total_return <= 0.0:
         return 0.0

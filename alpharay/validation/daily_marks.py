@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.market import Market, open_market
 from alpharay.backtest.population import backtest_population
 from alpharay.backtest.stops import NO_STOPS, Stops
@@ -34,24 +35,33 @@ class DailyMarks:
 class DailyMarker:
     """Backtests a batch and returns its metrics and daily equity; picklable, opens its market where it runs."""
 
-    __slots__ = ("_market", "candles", "costs", "stops")
+    __slots__ = ("_market", "candles", "costs", "frictions", "stops")
 
-    def __init__(self, candles: Candles, costs: Costs = Costs(), stops: Stops = NO_STOPS) -> None:
+    def __init__(
+        self,
+        candles: Candles,
+        costs: Costs = Costs(),
+        stops: Stops = NO_STOPS,
+        frictions: Frictions | None = None,
+    ) -> None:
         self.candles = candles
         self.costs = costs
         self.stops = stops
+        self.frictions = frictions
         self._market: Market | None = None
 
     def __call__(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """Return (sets, metrics) and (sets, days) equity."""
         if self._market is None:
             self._market = open_market(self.candles)
-        result = backtest_population(batch.strategy, batch.genomes, self._market, self.costs, self.stops)
+        result = backtest_population(
+            batch.strategy, batch.genomes, self._market, self.costs, self.stops, self.frictions
+        )
         return result.metrics, result.daily_equity
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel without the market."""
-        return DailyMarker, (self.candles, self.costs, self.stops)
+        return DailyMarker, (self.candles, self.costs, self.stops, self.frictions)
 
 
 def daily_marks(strategy: Strategy, genomes: FloatArray, marker: DailyMarker, executor: Executor) -> DailyMarks:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions, with_tick_within
 from alpharay.backtest.single import backtest_strategy
 from alpharay.backtest.stops import Stops
 from alpharay.backtest.tables import day_ends
@@ -83,6 +84,7 @@ def diagnose(
     *,
     sampled: int,
     seed: int,
+    frictions: Frictions | None = None,
 ) -> Diagnostics:
     """Compute the diagnostics of one parameter set over the candles that its search saw.
 
@@ -92,7 +94,7 @@ def diagnose(
     own = strategy.genome(parameters)
     sample = space_filling_sample(search_space(strategy), sampled, seed)
     genomes = np.concatenate([own[None, :], sample[~(sample == own).all(axis=1)]])
-    marks = daily_marks(strategy, genomes, DailyMarker(train, costs, stops), executor)
+    marks = daily_marks(strategy, genomes, DailyMarker(train, costs, stops, frictions), executor)
     ends = day_ends(train.open_time)
     market = daily_returns(train.close[ends] / train.open[0])
     clusters = correlation_clusters(without_market(marks.returns, market))
@@ -105,12 +107,12 @@ def diagnose(
         summary = _summary(marks.returns[chosen])
     except ValueError as error:
         notes.append(f"overfitting: {error}")
-    null_variance = _null_variance(strategy, one_a_cluster, train, costs, stops, executor, seed)
+    null_variance = _null_variance(strategy, one_a_cluster, train, costs, stops, frictions, executor, seed)
     deflated = deflated_sharpe(marks.returns[0], clusters.count, null_variance)
     ability = None
     try:
         tested = np.unique(np.concatenate([own[None, :], one_a_cluster]), axis=0)
-        ability = superior_ability(_excess(strategy, tested, train, costs, stops), seed=seed)
+        ability = superior_ability(_excess(strategy, tested, train, costs, stops, frictions), seed=seed)
     except ValueError as error:
         notes.append(f"superior_ability: {error}")
     return Diagnostics(len(genomes), clusters.count, summary, deflated, ability, tuple(notes), LIMITS)
@@ -126,7 +128,14 @@ def _summary(returns: FloatArray) -> OverfittingSummary:
 
 
 def _null_variance(
-    strategy: Strategy, genomes: FloatArray, train: Candles, costs: Costs, stops: Stops, executor: Executor, seed: int
+    strategy: Strategy,
+    genomes: FloatArray,
+    train: Candles,
+    costs: Costs,
+    stops: Stops,
+    frictions: Frictions | None,
+    executor: Executor,
+    seed: int,
 ) -> float:
     """Return the mean variance of the trials' daily Sharpe ratios on series without an edge; 0 for one trial."""
     if len(genomes) < 2:
@@ -134,14 +143,23 @@ def _null_variance(
     variances = []
     for number in range(NULL_MARKETS):
         flipped = sign_flipped(train, np.random.default_rng([0xDEF1, seed, number]))
-        marks = daily_marks(strategy, genomes, DailyMarker(flipped, costs, stops), executor)
+        marker = DailyMarker(flipped, costs, stops, with_tick_within(frictions, flipped))
+        marks = daily_marks(strategy, genomes, marker, executor)
         variances.append(float(np.var(daily_sharpe(marks.returns), ddof=1)))
     return float(np.mean(variances))
 
 
-def _excess(strategy: Strategy, genomes: FloatArray, train: Candles, costs: Costs, stops: Stops) -> FloatArray:
+def _excess(
+    strategy: Strategy,
+    genomes: FloatArray,
+    train: Candles,
+    costs: Costs,
+    stops: Stops,
+    frictions: Frictions | None,
+) -> FloatArray:
     rows = []
     for genome in genomes:
-        result = backtest_strategy(strategy, strategy.from_genome(genome), train, costs=costs, stops=stops)
+        parameters = strategy.from_genome(genome)
+        result = backtest_strategy(strategy, parameters, train, costs=costs, stops=stops, frictions=frictions)
         rows.append(daily_excess(result, train))
     return np.array(rows)

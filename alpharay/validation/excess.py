@@ -23,12 +23,16 @@ from alpharay.validation.daily_marks import daily_returns, daily_sharpe
 
 
 def positions(result: Backtest) -> FloatArray:
-    """Return the position at each bar's close: 1 long, -1 short, 0 flat."""
+    """Return the position at each bar's close: 1 long, -1 short, 0 flat.
+
+    With frictions an entry may take less than the whole equity (lots, a share of the bar's volume): then that share.
+    """
     held = np.zeros(len(result.equity))
     trades = result.trades
-    columns = (trades[name].to_list() for name in ("side", "entry_bar", "exit_bar", "exit_reason"))
-    for side, entry, leave, reason in zip(*columns, strict=True):
-        held[entry : leave + 1 if reason == "open" else leave] = 1.0 if side == "long" else -1.0
+    columns = [trades[name].to_list() for name in ("side", "entry_bar", "exit_bar", "exit_reason")]
+    shares = trades["invested"].to_list() if "invested" in trades.columns else [1.0] * len(trades)
+    for side, entry, leave, reason, share in zip(*columns, shares, strict=True):
+        held[entry : leave + 1 if reason == "open" else leave] = share if side == "long" else -share
     return held
 
 

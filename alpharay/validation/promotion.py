@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from alpharay.backtest.frictions import Frictions, with_tick_within
 from alpharay.backtest.single import Backtest, backtest_strategy
 from alpharay.discovery.evaluation import Executor
 from alpharay.discovery.search import discover_all
@@ -69,19 +70,30 @@ class WholeSearch:
         """Return the champion with the largest statistic; None when none traded enough."""
         configuration = self.configuration
         settings = replace(configuration.search, train_fraction=1.0)
+        # A flipped series may fall below a tick of the real one.
+        frictions = with_tick_within(configuration.frictions, candles)
         reports = discover_all(
-            configuration.strategies, candles, settings, costs=configuration.costs, stops=configuration.stops
+            configuration.strategies,
+            candles,
+            settings,
+            costs=configuration.costs,
+            stops=configuration.stops,
+            frictions=frictions,
         )
         champions = [(report.strategy, champion.parameters) for report in reports for champion in report.champions]
         found = [
-            Found(strategy, parameters, excess_sharpe(self._backtest(strategy, parameters, candles), candles))
+            Found(
+                strategy, parameters, excess_sharpe(self._backtest(strategy, parameters, candles, frictions), candles)
+            )
             for strategy, parameters in champions
         ]
         return max(found, key=lambda item: item.statistic, default=None)
 
-    def _backtest(self, strategy: Strategy, parameters: dict[str, float], candles: Candles) -> Backtest:
-        configuration = self.configuration
-        return backtest_strategy(strategy, parameters, candles, costs=configuration.costs, stops=configuration.stops)
+    def _backtest(
+        self, strategy: Strategy, parameters: dict[str, float], candles: Candles, frictions: Frictions | None
+    ) -> Backtest:
+        costs, stops = self.configuration.costs, self.configuration.stops
+        return backtest_strategy(strategy, parameters, candles, costs=costs, stops=stops, frictions=frictions)
 
     def __call__(self, candles: Candles) -> float:
         """Return the statistic of the best, -inf when there is none."""
@@ -105,6 +117,7 @@ class UnseenExcess:
             Split(candles, self.at),
             self.configuration.costs,
             self.configuration.stops,
+            with_tick_within(self.configuration.frictions, candles),
         )
 
     def __call__(self, candles: Candles) -> float:

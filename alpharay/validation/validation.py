@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions, frictions_to_json
 from alpharay.backtest.metrics import metrics_json
 from alpharay.backtest.single import Backtest, backtest_strategy
 from alpharay.backtest.stops import NO_STOPS, Stops
@@ -117,6 +118,7 @@ class Subject:
     search: SearchSettings
     costs: Costs = Costs()
     stops: Stops = NO_STOPS
+    frictions: Frictions | None = None
     start_time: int
     """Open time of the first candle that the search used."""
     train_end_time: int
@@ -171,6 +173,8 @@ class Validation:
     regimes: tuple[RegimePerformance, ...]
     unseen: UnseenResult | None
     diagnostics: Diagnostics
+    frictions: dict[str, Any] | None = None
+    """What every search and backtest here met beyond fee and slippage; None is nothing."""
 
     @property
     def status(self) -> str:
@@ -218,7 +222,7 @@ def validate_strategy(
     gates.append(gate)
 
     on_progress(NEIGHBOURHOOD, 0, 1)
-    marker = DailyMarker(train, subject.costs, subject.stops)
+    marker = DailyMarker(train, subject.costs, subject.stops, subject.frictions)
     near = neighbourhood(
         subject.strategy, subject.parameters, marker, executor,
         objective=subject.search.objective, min_trades=subject.search.min_trades,
@@ -231,7 +235,9 @@ def validate_strategy(
 
     on_progress(COST_STRESS, 0, 1)
     multiples = tuple(sorted({1.0, 2.0, 3.0, settings.cost_multiple}))
-    stress = cost_stress(subject.strategy, subject.parameters, seen, subject.costs, subject.stops, multiples)
+    stress = cost_stress(
+        subject.strategy, subject.parameters, seen, subject.costs, subject.stops, multiples, subject.frictions
+    )
     left = stress.at(settings.cost_multiple).excess_sharpe
     said = f"With costs {settings.cost_multiple:g} times as high the excess Sharpe ratio is {left:.2f}."
     gates.append(above(COST_STRESS, left, 0.0, said))
@@ -251,7 +257,9 @@ def validate_strategy(
         verdict=verdict(gates),
         in_sample=metrics_json(in_sample.metrics),
         held_out=metrics_json(
-            out_of_sample(subject.strategy, subject.parameters, parts, subject.costs, subject.stops).metrics
+            out_of_sample(
+                subject.strategy, subject.parameters, parts, subject.costs, subject.stops, subject.frictions
+            ).metrics
         )
         if len(parts.test)
         else None,
@@ -263,8 +271,9 @@ def validate_strategy(
         unseen=unseen,
         diagnostics=diagnose(
             subject.strategy, subject.parameters, train, subject.costs, subject.stops, executor,
-            sampled=settings.sampled_trials, seed=settings.seed,
+            sampled=settings.sampled_trials, seed=settings.seed, frictions=subject.frictions,
         ),
+        frictions=None if subject.frictions is None else frictions_to_json(subject.frictions),
     )  # fmt: skip
 
 
@@ -296,6 +305,7 @@ def _configuration(subject: Subject, timeframe: str, settings: ValidationSetting
         search=search,
         costs=subject.costs,
         stops=subject.stops,
+        frictions=subject.frictions,
         permutations=settings.permutations,
         level=settings.level,
         last_gate=settings.last_gate,
@@ -303,7 +313,14 @@ def _configuration(subject: Subject, timeframe: str, settings: ValidationSetting
 
 
 def _backtest(subject: Subject, candles: Candles) -> Backtest:
-    return backtest_strategy(subject.strategy, subject.parameters, candles, costs=subject.costs, stops=subject.stops)
+    return backtest_strategy(
+        subject.strategy,
+        subject.parameters,
+        candles,
+        costs=subject.costs,
+        stops=subject.stops,
+        frictions=subject.frictions,
+    )
 
 
 def _permutation(
@@ -383,6 +400,7 @@ def _walk_forward(
             purged_bars=max(longest_memory(subject.strategy), longest_holding(in_sample)),
             costs=subject.costs,
             stops=subject.stops,
+            frictions=subject.frictions,
             executor=executor,
             on_window=told,
         )

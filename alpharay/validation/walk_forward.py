@@ -17,6 +17,7 @@ from math import ceil
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.metrics import Metrics
 from alpharay.backtest.single import Backtest
 from alpharay.backtest.stops import NO_STOPS, Stops
@@ -130,11 +131,14 @@ class WindowSearch:
     search: SearchSettings
     costs: Costs
     stops: Stops
+    frictions: Frictions | None = None
 
     def __call__(self, window: Window) -> _Traded:
         """Return the window's account."""
         train = self.candles.slice(window.train_start, window.train_stop)
-        report = discover(self.strategy, train, self.search, costs=self.costs, stops=self.stops)
+        report = discover(
+            self.strategy, train, self.search, costs=self.costs, stops=self.stops, frictions=self.frictions
+        )
         rows = window.test_stop - window.test_start
         if not report.champions:
             return _Traded(self._result(window, None, None, None), np.ones(rows), np.zeros(rows))
@@ -142,11 +146,21 @@ class WindowSearch:
         # The indicators see what came before, as they would live, but not what comes after.
         seen = self.candles.slice(window.train_start, window.test_stop)
         parts = Split(seen, window.test_start - window.train_start)
-        after = out_of_sample(self.strategy, champion.parameters, parts, self.costs, self.stops)
+        after = out_of_sample(self.strategy, champion.parameters, parts, self.costs, self.stops, self.frictions)
         equity = after.equity.copy()
         if len(after.trades) and after.trades["exit_reason"][-1] == "open":
-            equity[-1] *= self.costs.exit_factor
+            equity[-1] *= self._closing_factor(after)
         return _Traded(self._result(window, champion.parameters, champion.in_sample, after), equity, positions(after))
+
+    def _closing_factor(self, after: Backtest) -> float:
+        """Return what closing the open position leaves of the equity: the dearest tier's fee and the slippage.
+
+        Impact and ticks of a trade that is not made are left out.
+        """
+        if self.frictions is None:
+            return self.costs.exit_factor
+        fee = max((tier.fee for tier in self.frictions.fee_tiers), default=self.costs.fee)
+        return 1.0 - float(after.trades["invested"][-1]) * (1.0 - replace(self.costs, fee=fee).exit_factor)
 
     def _result(
         self, window: Window, parameters: dict[str, float] | None, before: Metrics | None, after: Backtest | None
@@ -195,20 +209,22 @@ def walk_forward(
     purged_bars: int,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    frictions: Frictions | None = None,
     executor: Executor,
     on_window: Callable[[WindowResult], None] = lambda _: None,
 ) -> WalkForward:
     """Search and trade every window of `candles`; raises ValueError when they are too few.
 
     Each search has the settings of the discovery, its `min_trades` in proportion to its candles (they were meant for
-    `train_fraction` of all). A position that is open at a window's end is closed there, at cost.
+    `train_fraction` of all). A position that is open at a window's end is closed there, at cost. With frictions each
+    window's account begins with the starting capital.
     """
     windows = cut_windows(len(candles), settings, purged_bars)
     share = (windows[0].train_stop - windows[0].train_start) / max(len(candles) * search.train_fraction, 1.0)
     least = max(ceil(search.min_trades * min(share, 1.0)), 1)
     inner = replace(search, train_fraction=1.0, top_n=1, min_trades=least)
     traded: list[_Traded] = []
-    for item in executor(WindowSearch(strategy, candles, inner, costs, stops), windows):
+    for item in executor(WindowSearch(strategy, candles, inner, costs, stops, frictions), windows):
         traded.append(item)
         on_window(item.result)
     return _joined(traded, candles.slice(windows[0].test_start, len(candles)), windows[0])
