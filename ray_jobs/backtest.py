@@ -11,6 +11,10 @@ A strategy of the catalogue with one parameter of your own and a stop:
     python -m ray_jobs.backtest --symbol SPX/USD --timeframe 1d --strategy SMA_RSI \
         --parameters rsi=10 --stop-loss 0.05
 
+The same on an account of money, with an exchange's fee tiers, ticks and lots:
+
+    python -m ray_jobs.backtest --symbol SPX/USD --strategy SMA_RSI --frictions examples/exchange_costs.json
+
 The rules in a file of your own, on the newest 90 days, as JSON:
 
     python -m ray_jobs.backtest --symbol BTC --timeframe 1h --days 90 --strategy my_rules.py --json
@@ -25,6 +29,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -58,6 +63,9 @@ def main(
     days: Annotated[int | None, typer.Option(min=1, help="Only the newest days; all when not given.")] = None,
     fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
     slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
+    frictions: Annotated[
+        Path | None, typer.Option(help="JSON file of an account's fee tiers, impact, ticks, lots, funding.")
+    ] = None,
     stop_loss: Annotated[float | None, typer.Option(help="Fraction of the entry price.")] = None,
     take_profit: Annotated[float | None, typer.Option(help="Fraction of the entry price.")] = None,
     trailing_stop: Annotated[float | None, typer.Option(help="Fraction of the best price since the entry.")] = None,
@@ -70,6 +78,8 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Backtest; see the module's text."""
+    from alpharay.backtest.frictions import frictions_to_json, read_frictions
+
     try:
         current = settings()
         if from_queue:
@@ -88,6 +98,7 @@ def main(
             parameters=parsed_parameters(parameters),
             fee=fee,
             slippage=slippage,
+            frictions=None if frictions is None else frictions_to_json(read_frictions(frictions)),
             stop_loss=stop_loss,
             take_profit=take_profit,
             trailing_stop=trailing_stop,
@@ -229,7 +240,12 @@ def show(state: BacktestState, *, as_json: bool) -> None:
     if state.result is None:
         console.print(f"{request.request_id} failed: {state.error}")
         return
-    table = Table(title=f"{request.strategy_name} on {request.exchange} {request.symbol} {request.timeframe}")
+    title = f"{request.strategy_name} on {request.exchange} {request.symbol} {request.timeframe}"
+    if request.frictions is not None:
+        from alpharay.backtest.frictions import frictions_from_json, frictions_text
+
+        title += f", {frictions_text(frictions_from_json(request.frictions))}"
+    table = Table(title=title)
     table.add_column("figure")
     table.add_column("value", justify="right")
     for name in SHOWN_METRICS:

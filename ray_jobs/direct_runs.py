@@ -34,7 +34,13 @@ from alpharay.store.runs import (
     reopen_run,
     withdraw_run,
 )
-from ray_jobs.discovery_messages import champion_messages, generation_progress, request_of, run_progress
+from ray_jobs.discovery_messages import (
+    answered,
+    champion_messages,
+    generation_progress,
+    run_progress,
+    searched_timeframe,
+)
 from ray_jobs.lease_keeper import LeaseKeeper
 from ray_jobs.lease_owner import is_gone, owner_name
 from ray_jobs.queued_discovery import CHECKPOINT_S, stored_checkpoint
@@ -54,8 +60,9 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
     def __init__(self, pool: DatabasePool, requests: Sequence[DiscoveryRequest], *, lease_s: float = LEASE_S) -> None:
         self._pool = pool
         self._progress: dict[str, dict[str, object]] = {}
+        self._requests = {_search_of(request): request for request in requests}
         self._runs = {
-            run.request.strategy_name: run
+            _search_of(run.request): run
             for request in requests
             if (run := in_transaction(pool, lambda connection, request=request: _claim(connection, request, lease_s)))  # type: ignore[misc]
         }
@@ -91,9 +98,9 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
         if time.monotonic() - self._saved_at < CHECKPOINT_S:
             return
         content = [
-            (run.lease, stored_checkpoint(checkpoint.only(name)))
-            for name, run in self._runs.items()
-            if self._keeper.held([run.lease])
+            (run.lease, stored_checkpoint(Checkpoint((search,))))
+            for (name, timeframe), run in self._runs.items()
+            if (search := checkpoint.of(name, timeframe)) is not None and self._keeper.held([run.lease])
         ]
         try:
             with self._pool.connection() as connection:
@@ -104,7 +111,7 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
 
     def note(self, generation: Generation) -> None:
         """Take a generation as the progress of its run."""
-        run = self._runs.get(generation.strategy_name)
+        run = self._runs.get((generation.strategy_name, generation.timeframe))
         if run is not None:
             self._progress[run.run_id] = generation_progress(generation)
 
@@ -113,8 +120,9 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
         return [in_transaction(self._pool, self._storing(report)) for report in reports]
 
     def _storing(self, report: DiscoveryReport) -> Callable[[Connection[TupleRow]], Outcome]:
-        request = request_of(report)
-        run = self._runs.get(report.strategy.name)
+        search = (report.strategy.name, report.parts.candles.timeframe)
+        request = answered(self._requests[search], report)
+        run = self._runs.get(search)
 
         def store(connection: Connection[TupleRow]) -> Outcome:
             done = run
@@ -130,6 +138,10 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
             return "stored"
 
         return store
+
+
+def _search_of(request: DiscoveryRequest) -> tuple[str, str]:
+    return request.strategy_name, searched_timeframe(request)
 
 
 def _claim(connection: Connection[TupleRow], request: DiscoveryRequest, lease_s: float) -> ClaimedRun | None:

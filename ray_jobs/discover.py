@@ -19,6 +19,20 @@ A larger search of two strategies in this process, without Ray, for one minute a
     python -m ray_jobs.discover --symbol BTC --timeframe 1m --days 70 --strategies MACD_CROSSOVER,SMA_RSI \
         --population 500 --generations 100 --workers 0 --time-budget 60
 
+Three time frames made of the stored minutes, on an account of money with an exchange's fee tiers, ticks and lots:
+
+    python -m ray_jobs.discover --symbol BTC --timeframe 1m --timeframes 15m,1h,4h --minimum-holding 0,48 \
+        --strategies MACD_CROSSOVER --frictions examples/exchange_costs.json
+
+The front of return, drawdown and turnover instead of one best (NSGA-II):
+
+    python -m ray_jobs.discover --symbol SPX/USD --strategies SMA_RSI --objective nsga2 --top 20
+
+One parameter set that trades three symbols with one account, in at most two of them at once:
+
+    python -m ray_jobs.discover --pool BTC/USD,ETH/USD,SOL/USD --timeframe 1h --max-positions 2 \
+        --strategies MACD_CROSSOVER
+
 Queued runs until none is left, as a job of the cluster:
 
     ray job submit -- python -m ray_jobs.discover --from-queue --workers 4
@@ -68,12 +82,36 @@ def main(
     top: Annotated[int, typer.Option(min=1, help="Champions to keep of each strategy.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same champions.")] = 0,
     objective: Annotated[
-        str, typer.Option(help="sharpe, sortino, calmar, profit_factor, total_return or tradestream.")
+        str,
+        typer.Option(
+            help="sharpe, sortino, calmar, profit_factor, total_return, tradestream, sharpe_by_trades, "
+            "sharpe_less_drawdown, or nsga2: the front of return, drawdown and turnover."
+        ),
     ] = "sharpe",
     train_fraction: Annotated[float, typer.Option(help="Share of the candles that the search sees.")] = 0.7,
     min_trades: Annotated[int, typer.Option(min=1, help="Sets with fewer trades in sample are no candidates.")] = 10,
+    timeframes: Annotated[
+        str | None, typer.Option(help="Time frames to search, resampled from --timeframe: 15m,1h,4h.")
+    ] = None,
+    minimum_holding: Annotated[
+        str | None, typer.Option(help="Fewest and most bars that a position is held, for the search to choose: 0,48.")
+    ] = None,
+    patience: Annotated[int, typer.Option(min=1, help="Ends after so many generations without a better one.")] = 10,
+    islands: Annotated[
+        int | None, typer.Option(min=1, help="Populations that evolve apart; one for each 50 genomes when not given.")
+    ] = None,
     fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
     slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
+    frictions: Annotated[
+        Path | None, typer.Option(help="JSON file of an account's fee tiers, impact, ticks, lots, funding.")
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="Instead of --symbol: symbols that one account trades, most preferred first.")
+    ] = None,
+    max_positions: Annotated[int, typer.Option(min=1, help="With --pool: positions at once, at most.")] = 1,
+    position_share: Annotated[
+        float | None, typer.Option(help="With --pool: share of the equity that an entry takes, else an equal one.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Ray workers; 0 for this process; what suits when not given.")
     ] = None,
@@ -89,36 +127,63 @@ def main(
     """Search; see the module's text."""
     # Numba and plotly take seconds to import, which `--help` need not wait for.
     from alpharay.backtest.costs import Costs
+    from alpharay.backtest.frictions import read_frictions
+    from alpharay.backtest.pooled import PoolLimits
     from alpharay.discovery.search import SearchSettings
     from alpharay.market.symbol import resolve_symbol
     from alpharay.market.timeframe import timeframe_ms
     from alpharay.strategies.loading import strategies_from
     from ray_jobs.market_discovery import MarketDiscovery
+    from ray_jobs.pooled_discovery import PooledDiscovery, discover_pool
+    from ray_jobs.search_options import parsed_timeframes, with_holding
 
     try:
         current = settings()
         if from_queue:
             discover_queued(current, workers=workers, forever=forever, as_json=as_json)
             return
-        if symbol is None:
-            raise typer.BadParameter("give --symbol to search now, or --from-queue to work on queued runs")
+        if (symbol is None) == (pool is None):
+            raise typer.BadParameter("give --symbol or --pool to search now, or --from-queue to work on queued runs")
         timeframe_ms(timeframe)
+        search = SearchSettings(
+            population=population,
+            generations=generations,
+            top_n=top,
+            seed=seed,
+            objective=objective,
+            train_fraction=train_fraction,
+            min_trades=min_trades,
+            patience=patience,
+            islands=islands,
+            timeframes=parsed_timeframes(timeframes),
+        )
+        searched = with_holding(strategies_from(strategies), minimum_holding)
+        account = None if frictions is None else read_frictions(frictions)
+        if pool is not None:
+            together = PooledDiscovery(
+                symbols=tuple(resolve_symbol(one, current.default_quote) for one in pool.split(",") if one.strip()),
+                timeframe=timeframe,
+                exchange=exchange,
+                days=days,
+                strategies=searched,
+                search=search,
+                limits=PoolLimits(max_positions=max_positions, fraction=position_share),
+                costs=Costs(fee, slippage),
+                frictions=account,
+                workers=workers,
+                time_budget_s=time_budget,
+            )
+            discover_pool(current, together, _console(error=as_json), as_json=as_json)
+            return
         asked = MarketDiscovery(
-            symbol=resolve_symbol(symbol, current.default_quote),
+            symbol=resolve_symbol(symbol or "", current.default_quote),
             timeframe=timeframe,
             exchange=exchange,
             days=days,
-            strategies=strategies_from(strategies),
-            search=SearchSettings(
-                population=population,
-                generations=generations,
-                top_n=top,
-                seed=seed,
-                objective=objective,
-                train_fraction=train_fraction,
-                min_trades=min_trades,
-            ),
+            strategies=searched,
+            search=search,
             costs=Costs(fee, slippage),
+            frictions=account,
             workers=workers,
             time_budget_s=time_budget,
         )
@@ -132,7 +197,8 @@ def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None,
     """Search one market's strategies now; show, store and plot what was found."""
     from alpharay.discovery.equity_plot import write_equity_plot
     from alpharay.discovery.leaderboard import leaderboard_table, report_json
-    from ray_jobs.market_discovery import read_market, run_ids
+    from ray_jobs.discovery_messages import answered
+    from ray_jobs.market_discovery import read_market, requests_for
 
     console = _console(error=as_json)
     candles = read_market(current, asked)
@@ -157,8 +223,10 @@ def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None,
     plot = write_equity_plot(reports, (out or state_folder() / OUTPUT_FOLDER) / name)
     console.print(f"equity plot: {plot.resolve()}", soft_wrap=True, highlight=False)
     if as_json:
-        ids = run_ids(reports)
-        results = [{"run_id": run_id, **report_json(report)} for run_id, report in zip(ids, reports, strict=True)]
+        results = [
+            {"run_id": answered(request, report).run_id, **report_json(report)}
+            for request, report in zip(requests_for(asked, candles), reports, strict=True)
+        ]
         typer.echo(json.dumps({"equity_plot": str(plot.resolve()), "searches": results}, indent=2))
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions, frictions_to_json
 from alpharay.backtest.metrics import metrics_json
 from alpharay.bus.messages import DiscoveredStrategy, DiscoveryRequest
 from alpharay.discovery.search import DiscoveryReport, Generation, SearchSettings
-from alpharay.market.timeframe import timeframe_ms
 from alpharay.reports.search_log import search_log, search_log_json
 from alpharay.store.candle_rows import Market
+from alpharay.store.requests import CARRIED_SETTINGS
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
 from alpharay.strategies.strategy import Strategy, strategy_id
@@ -29,11 +29,22 @@ def discovery_request(
     settings: SearchSettings,
     costs: Costs,
     rules: dict[str, Any] | None = None,
+    frictions: Frictions | None = None,
 ) -> DiscoveryRequest:
     """Return the request for one search; its `run_id` follows from its content, so asking twice is one run.
 
-    `rules` is what `carried_rules` returns: the strategy, where the catalogue's name does not tell it.
+    `rules` is what `carried_rules` returns: the strategy, where the catalogue's name does not tell it. Raises
+    ValueError when the settings ask for several time frames (each is a request of its own) or for a minimum holding
+    (it belongs to the rules: `alpharay.strategies.strategy.with_minimum_holding`).
     """
+    if len(settings.timeframes) > 1:
+        raise ValueError(f"a request searches one time frame, was {', '.join(settings.timeframes)}: make one for each")
+    if settings.minimum_holding is not None:
+        raise ValueError(
+            f"a request carries the minimum holding in its rules (with_minimum_holding), was {settings.minimum_holding}"
+        )
+    resample_to = next((name for name in settings.timeframes if name != market.timeframe), None)
+    defaults = SearchSettings()
     request = DiscoveryRequest(
         run_id="",
         exchange=market.exchange,
@@ -52,10 +63,17 @@ def discovery_request(
         min_trades=settings.min_trades,
         fee=costs.fee,
         slippage=costs.slippage,
+        frictions=None if frictions is None else frictions_to_json(frictions),
+        resample_to=resample_to,
+        **{name: value for name in CARRIED_SETTINGS if (value := getattr(settings, name)) != getattr(defaults, name)},
     )
-    asked = {key: value for key, value in msgspec.structs.asdict(request).items() if value is not None}
+    return _identified(request)
+
+
+def _identified(request: DiscoveryRequest) -> DiscoveryRequest:
+    asked = {key: value for key, value in msgspec.structs.asdict(request).items() if value is not None} | {"run_id": ""}
     digest = hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
-    return msgspec.structs.replace(request, run_id=f"{strategy_name.lower()}-{digest[:24]}")
+    return msgspec.structs.replace(request, run_id=f"{request.strategy_name.lower()}-{digest[:24]}")
 
 
 def carried_rules(strategy: Strategy) -> dict[str, Any] | None:
@@ -73,46 +91,28 @@ def requested_strategy(request: DiscoveryRequest) -> Strategy:
     return strategy_named(request.strategy_name)
 
 
-def search_settings(request: DiscoveryRequest) -> SearchSettings:
-    """Return how a request wants to be searched; raises ValueError naming the field that cannot be."""
-    return SearchSettings(
-        population=request.population,
-        generations=request.generations,
-        top_n=request.top_n,
-        seed=request.seed,
-        objective=request.objective,
-        train_fraction=request.train_fraction,
-        min_trades=request.min_trades,
-    )
+def searched_timeframe(request: DiscoveryRequest) -> str:
+    """Return the time frame of the candles that a request's search trades on."""
+    return request.resample_to or request.timeframe
 
 
-def request_of(report: DiscoveryReport) -> DiscoveryRequest:
-    """Return the request that a finished search answers.
+def answered(request: DiscoveryRequest, report: DiscoveryReport) -> DiscoveryRequest:
+    """Return the request that a finished search answers, of the one that asked for it.
 
     A search that was cut short is the whole search with as many generations as it had: the random numbers of
     a generation do not depend on how many follow.
     """
-    candles = report.parts.candles
-    settings = report.settings
-    if report.stop_reason in ("interrupted", "time_budget"):
-        settings = replace(settings, generations=max(len(report.log), 1))
-    return discovery_request(
-        Market(candles.exchange, candles.symbol, candles.timeframe),
-        start_time=int(candles.open_time[0]),
-        end_time=int(candles.open_time[-1]) + timeframe_ms(candles.timeframe),
-        strategy_name=report.strategy.name,
-        settings=settings,
-        costs=report.costs,
-        rules=carried_rules(report.strategy),
-    )
+    if report.stop_reason not in ("interrupted", "time_budget"):
+        return request
+    return _identified(msgspec.structs.replace(request, generations=max(len(report.log), 1)))
 
 
 def champion_messages(request: DiscoveryRequest, report: DiscoveryReport) -> list[DiscoveredStrategy]:
     """Return the champions of a run; their message ids follow from run and strategy, so sending twice is once."""
-    expression = strategy_to_json(report.strategy)
+    expression, timeframe = strategy_to_json(report.strategy), searched_timeframe(request)
     messages = []
     for champion in report.champions:
-        identity = strategy_id(expression, champion.parameters, request.symbol, request.timeframe)
+        identity = strategy_id(expression, champion.parameters, request.symbol, timeframe)
         messages.append(
             DiscoveredStrategy(
                 message_id=f"{request.run_id}/{identity}",
@@ -120,7 +120,7 @@ def champion_messages(request: DiscoveryRequest, report: DiscoveryReport) -> lis
                 run_id=request.run_id,
                 exchange=request.exchange,
                 symbol=request.symbol,
-                timeframe=request.timeframe,
+                timeframe=timeframe,
                 strategy_name=report.strategy.name,
                 strategy=expression,
                 parameters=champion.parameters,

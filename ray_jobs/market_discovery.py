@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.bus.messages import DiscoveryRequest
 from alpharay.discovery.checkpoint import Checkpoint, CheckpointError
 from alpharay.discovery.evaluation import Executor, SerialExecutor
@@ -22,7 +23,7 @@ from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, newest_open_time
 from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, open_pool
 from alpharay.strategies.strategy import Strategy
-from ray_jobs.discovery_messages import carried_rules, discovery_request, request_of
+from ray_jobs.discovery_messages import carried_rules, discovery_request
 from ray_jobs.stored_market import find_market
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class MarketDiscovery:
     strategies: tuple[Strategy, ...]
     search: SearchSettings
     costs: Costs
+    frictions: Frictions | None = None
     workers: int | None
     time_budget_s: float | None
 
@@ -84,6 +86,7 @@ def search_market(
             executor=executor,
             on_generation=on_generation,
             costs=asked.costs,
+            frictions=asked.frictions,
             time_budget_s=asked.time_budget_s,
             resume=start_from,
             on_checkpoint=on_checkpoint,
@@ -97,29 +100,21 @@ def search_market(
 
 
 def requests_for(asked: MarketDiscovery, candles: Candles) -> list[DiscoveryRequest]:
-    """Return the request of each strategy's whole search on these candles."""
+    """Return the request of each whole search on these candles, in the order in which `search_market` reports them."""
     return [
         discovery_request(
             Market(candles.exchange, candles.symbol, candles.timeframe),
             start_time=int(candles.open_time[0]),
             end_time=int(candles.open_time[-1]) + timeframe_ms(candles.timeframe),
             strategy_name=strategy.name,
-            settings=asked.search,
+            settings=replace(asked.search, timeframes=(timeframe,)),
             costs=asked.costs,
             rules=carried_rules(strategy),
+            frictions=asked.frictions,
         )
         for strategy in asked.strategies
+        for timeframe in asked.search.timeframes or (candles.timeframe,)
     ]
-
-
-def run_ids(reports: Sequence[DiscoveryReport]) -> list[str]:
-    """Return the id of each search's run."""
-    return [request_of(report).run_id for report in reports]
-
-
-def search_request(request: DiscoveryRequest) -> tuple[Market, Costs]:
-    """Return the market and the costs that a request names."""
-    return Market(request.exchange, request.symbol, request.timeframe), Costs(request.fee, request.slippage)
 
 
 @contextmanager

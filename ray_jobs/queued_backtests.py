@@ -17,6 +17,7 @@ from alpharay.backtest.tables import PriceTables, price_tables
 from alpharay.bus.messages import BacktestRequest
 from alpharay.store.backtest_requests import (
     requested_costs,
+    requested_frictions,
     requested_parameters,
     requested_rules,
     requested_stops,
@@ -188,9 +189,9 @@ class _Runner:
         try:
             strategy = requested_rules(request)
             parameters = requested_parameters(request, strategy)
-            costs, stops = requested_costs(request), requested_stops(request)
+            costs, stops, frictions = requested_costs(request), requested_stops(request), requested_frictions(request)
             tables = self._tables_of(request)
-            result = backtest_strategy(strategy, parameters, tables, costs=costs, stops=stops)
+            result = backtest_strategy(strategy, parameters, tables, costs=costs, stops=stops, frictions=frictions)
         except (ValueError, LookupError) as error:
             return BacktestEnding(claimed, None, str(error.args[0] if error.args else error))
         return BacktestEnding(claimed, backtest_json(result, tables.candles.open_time))

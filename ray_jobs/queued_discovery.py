@@ -24,9 +24,11 @@ from alpharay.discovery.checkpoint import Checkpoint, CheckpointError, checkpoin
 from alpharay.discovery.evaluation import Executor, SerialExecutor
 from alpharay.discovery.search import DiscoveryReport, Generation, discover_all
 from alpharay.store.candle_cache import MAX_BYTES, CandleCache
+from alpharay.store.candle_rows import Market
 from alpharay.store.checkpoints import StoredCheckpoint, load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.lease_queue import CHARGE_S, LeaseQueue, earliest_start, settle, waiting
+from alpharay.store.requests import requested_costs, requested_search
 from alpharay.store.runs import (
     LEASE_S,
     RUNS,
@@ -44,10 +46,8 @@ from ray_jobs.discovery_messages import (
     generation_progress,
     requested_strategy,
     run_progress,
-    search_settings,
 )
 from ray_jobs.lease_keeper import LeaseKeeper
-from ray_jobs.market_discovery import search_request
 
 RUNS_A_CLAIM = 64
 """Runs of one data set, at most so many at a time: all strategies of the catalogue on one window."""
@@ -363,7 +363,8 @@ def search_runs(
     Raises ValueError or LookupError when that cannot be done.
     """
     first = requests[0]
-    market, costs = search_request(first)
+    market = Market(first.exchange, first.symbol, first.timeframe)
+    costs, frictions = requested_costs(first)
     strategies: dict[str, Strategy] = {request.strategy_name: requested_strategy(request) for request in requests}
     with pool.connection() as connection:
         candles = cache.window(
@@ -376,10 +377,11 @@ def search_runs(
     reports = discover_all(
         list(strategies.values()),
         candles,
-        search_settings(first),
+        requested_search(first),
         executor=executor,
         on_generation=on_generation,
         costs=costs,
+        frictions=frictions,
         resume=resume,
         on_checkpoint=on_checkpoint,
     )

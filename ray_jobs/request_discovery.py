@@ -18,18 +18,26 @@ Two strategies on minutes, larger searches, and no message sent yet:
 
     python -m ray_jobs.request_discovery --symbols BTC --timeframe 1m --windows 46368,121393 \
         --strategies MACD_CROSSOVER,SMA_RSI --population 200 --dry-run
+
+The same on two time frames made of the minutes, with an exchange's fee tiers, ticks and lots:
+
+    python -m ray_jobs.request_discovery --symbols BTC --timeframe 1m --windows 121393 --timeframes 15m,1h \
+        --strategies MACD_CROSSOVER,SMA_RSI --frictions examples/exchange_costs.json
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions, read_frictions
 from alpharay.bus.messages import DiscoveryRequest
 from alpharay.bus.producer import MessageProducer, PublishError
 from alpharay.bus.topics import DISCOVERY_REQUESTS
@@ -43,6 +51,7 @@ from alpharay.store.database import DatabasePool, open_pool
 from alpharay.strategies.loading import strategies_from
 from alpharay.strategies.strategy import Strategy
 from ray_jobs.discovery_messages import carried_rules, discovery_request
+from ray_jobs.search_options import parsed_timeframes, with_holding
 from ray_jobs.stored_market import find_market
 
 # \b keeps the examples' lines as they are.
@@ -64,11 +73,30 @@ def main(
     generations: Annotated[int, typer.Option(min=1, help="Generations at most.")] = 30,
     top: Annotated[int, typer.Option(min=1, help="Champions to keep of each search.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same champions.")] = 0,
-    objective: Annotated[str, typer.Option(help="What to maximise.")] = "sharpe",
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="sharpe, sortino, calmar, profit_factor, total_return, tradestream, sharpe_by_trades, "
+            "sharpe_less_drawdown, or nsga2: the front of return, drawdown and turnover."
+        ),
+    ] = "sharpe",
     train_fraction: Annotated[float, typer.Option(help="Share of a window that the search sees.")] = 0.7,
     min_trades: Annotated[int, typer.Option(min=1, help="Sets with fewer trades in sample are no candidates.")] = 10,
+    timeframes: Annotated[
+        str | None, typer.Option(help="Time frames to search, resampled from --timeframe: 15m,1h,4h.")
+    ] = None,
+    minimum_holding: Annotated[
+        str | None, typer.Option(help="Fewest and most bars that a position is held, for the search to choose: 0,48.")
+    ] = None,
+    patience: Annotated[int, typer.Option(min=1, help="Ends after so many generations without a better one.")] = 10,
+    islands: Annotated[
+        int | None, typer.Option(min=1, help="Populations that evolve apart; one for each 50 genomes when not given.")
+    ] = None,
     fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
     slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
+    frictions: Annotated[
+        Path | None, typer.Option(help="JSON file of an account's fee tiers, impact, ticks, lots, funding.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
 ) -> None:
     """Ask for searches; see the module's text."""
@@ -78,6 +106,9 @@ def main(
             population=population, generations=generations, top_n=top, seed=seed, objective=objective,
             train_fraction=train_fraction,
             min_trades=min_trades,
+            patience=patience,
+            islands=islands,
+            timeframes=parsed_timeframes(timeframes),
         )  # fmt: skip
         timeframe_ms(timeframe)
         with open_pool(current.require("database_url"), application="discovery-requests") as pool:
@@ -86,10 +117,11 @@ def main(
                 [resolve_symbol(one, current.default_quote) for one in symbols.split(",") if one.strip()],
                 timeframe,
                 [int(one) for one in windows.split(",")],
-                strategies_from(strategies),
+                with_holding(strategies_from(strategies), minimum_holding),
                 search,
                 Costs(fee, slippage),
                 exchange=exchange,
+                frictions=None if frictions is None else read_frictions(frictions),
             )
         if dry_run:
             for request in requests:
@@ -112,8 +144,9 @@ def make_requests(
     costs: Costs,
     *,
     exchange: str | None = None,
+    frictions: Frictions | None = None,
 ) -> list[DiscoveryRequest]:
-    """Return a request for each symbol, window (in candle periods, up to the newest candle) and strategy.
+    """Return a request for each symbol, window (in candle periods, up to the newest candle), time frame and strategy.
 
     Raises LookupError for a symbol without stored candles, ValueError for a window that is not positive and for a
     strategy whose indicators are of a user's file: messages carry rules, never code.
@@ -123,6 +156,9 @@ def make_requests(
     for window in windows:
         if window < 1:
             raise ValueError(f"windows must be positive numbers of candles, was {window}")
+    for searched in search.timeframes:
+        if timeframe_ms(searched) % length:
+            raise ValueError(f"timeframes must be whole multiples of {timeframe}, was {searched}")
     for strategy in strategies:
         for file in source_files_of(strategy.indicators):
             raise ValueError(
@@ -139,8 +175,10 @@ def make_requests(
             requests += [
                 discovery_request(
                     market, start_time=end_time - window * length, end_time=end_time, strategy_name=strategy.name,
-                    settings=search, costs=costs, rules=carried_rules(strategy),
+                    settings=replace(search, timeframes=(searched,)), costs=costs, rules=carried_rules(strategy),
+                    frictions=frictions,
                 )
+                for searched in search.timeframes or (timeframe,)
                 for strategy in strategies
             ]  # fmt: skip
     return requests

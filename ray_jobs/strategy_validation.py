@@ -17,14 +17,19 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
+from alpharay.bus.messages import DiscoveryRequest
 from alpharay.discovery.evaluation import Executor
 from alpharay.discovery.search import SearchSettings
+from alpharay.market.candles import Candles
+from alpharay.market.resampling import resample
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.signals.evidence import weight
 from alpharay.store.alpha_ledger import draw_interval
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, newest_open_time
 from alpharay.store.database import DatabasePool, in_transaction
+from alpharay.store.requests import requested_costs, requested_search
 from alpharay.store.runs import LEASE_S, LeaseLostError
 from alpharay.store.signal_snapshots import scored_strategy
 from alpharay.store.strategies import StoredStrategy
@@ -51,7 +56,6 @@ from alpharay.validation.validation import (
     validation_hash,
     validation_json,
 )
-from ray_jobs.discovery_messages import search_settings
 from ray_jobs.lease_owner import is_gone
 
 RENEWALS_A_LEASE = 4.0
@@ -218,15 +222,20 @@ def validate_stored(
         identity = None if claimed is None else claimed.validation_id
         return Ended(stored, identity, status, text, evidence, time.monotonic() - began)
 
-    market = Market(stored.exchange, stored.symbol, stored.timeframe)
     try:
-        subject = in_transaction(pool, partial(subject_of, stored=stored))
+        request = in_transaction(pool, partial(discovery_of, stored=stored))
+        market = searched_market(stored, request)
+        subject = subject_of(stored, request)
     except ValueError as error:
         return end(None, "FAILED", str(error))
     configuration = validation_hash(subject, stored.timeframe, settings)
     claimed = in_transaction(
-        pool, partial(_claim, stored=stored, market=market, configuration=configuration, owner=owner, lease_s=lease_s)
-    )
+        pool,
+        partial(
+            _claim, stored=stored, market=market, run_id=None if request is None else request.run_id,
+            configuration=configuration, owner=owner, lease_s=lease_s,
+        ),
+    )  # fmt: skip
     if claimed is None:
         return end(None, "KNOWN", "validated before on these candles, or in another worker's hands")
     lease = ValidationLease(pool, claimed, lease_s)
@@ -241,7 +250,8 @@ def validate_stored(
     try:
         on_begin(stored)
         with pool.connection() as connection:
-            candles = load_candles(connection, market, start_ms=stored.start_time, end_ms=claimed.known_until)
+            read = load_candles(connection, market, start_ms=stored.start_time, end_ms=claimed.known_until)
+        candles = _traded(read, stored.timeframe)
         with lease:
             found = validate_strategy(
                 subject, candles, settings, executor=executor, on_progress=on_progress, draw=draw,
@@ -262,15 +272,23 @@ def validate_stored(
     return end(claimed, found.status, found.verdict.text, evidence)
 
 
-def subject_of(connection: Connection[TupleRow], stored: StoredStrategy) -> Subject:
-    """Return what is to be validated; raises ValueError when this code cannot read the rules.
+def searched_market(stored: StoredStrategy, request: DiscoveryRequest | None) -> Market:
+    """Return the market whose candles the strategy was found on: finer than its own where they were resampled."""
+    return Market(stored.exchange, stored.symbol, stored.timeframe if request is None else request.timeframe)
 
-    The search's settings are those of the run that found it; where that is not kept, those of a default search.
+
+def subject_of(stored: StoredStrategy, request: DiscoveryRequest | None) -> Subject:
+    """Return what is to be validated; raises ValueError when this code cannot read the rules or the request.
+
+    The search's settings, costs and frictions are those of `request`, which found it; where that is not kept (None),
+    those of a default search.
     """
-    request = discovery_of(connection, stored)
     search, costs = SearchSettings(), Costs()
+    frictions: Frictions | None = None
     if request is not None:
-        search, costs = search_settings(request), Costs(request.fee, request.slippage)
+        costs, frictions = requested_costs(request)
+        # The candles come in the strategy's time frame.
+        search = replace(requested_search(request), timeframes=())
     elif stored.objective is not None:
         search = replace(search, objective=stored.objective)
     return Subject(
@@ -278,30 +296,35 @@ def subject_of(connection: Connection[TupleRow], stored: StoredStrategy) -> Subj
         parameters=dict(stored.parameters),
         search=search,
         costs=costs,
+        frictions=frictions,
         start_time=stored.start_time,
         train_end_time=stored.train_end_time,
         end_time=stored.end_time,
     )
 
 
+def _traded(candles: Candles, timeframe: str) -> Candles:
+    return candles if candles.timeframe == timeframe else resample(candles, timeframe)
+
+
 def _claim(
     connection: Connection[TupleRow],
     stored: StoredStrategy,
     market: Market,
+    run_id: str | None,
     configuration: str,
     owner: str,
     lease_s: float,
 ) -> ClaimedValidation | None:
     newest = newest_open_time(connection, market)
     window = (stored.start_time, stored.train_end_time, stored.end_time)
-    request = discovery_of(connection, stored)
     return claim_validation(
         connection,
         strategy_id=stored.strategy_id,
         test_id=validation_test_id(stored.strategy_id, window, configuration),
         configuration=configuration,
         known_until=stored.end_time if newest is None else newest + timeframe_ms(market.timeframe),
-        run_id=None if request is None else request.run_id,
+        run_id=run_id,
         owner=owner,
         lease_s=lease_s,
         is_gone=is_gone,

@@ -66,6 +66,19 @@ class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Fraction of the traded value, each side."""
     slippage: float = 0.0002
     """Fraction of the price, each side."""
+    frictions: dict[str, Any] | None = None
+    """What the account meets beyond fee and slippage (`alpharay.backtest.frictions.frictions_to_json`); or None."""
+    resample_to: str | None = None
+    """Time frame that is searched, a whole multiple of `timeframe`; None searches the candles as they are."""
+    patience: int | None = None
+    """As the fields below, of `alpharay.discovery.settings.SearchSettings`; None is its default."""
+    islands: int | None = None
+    migration_interval: int | None = None
+    migrants: int | None = None
+    tournament_size: int | None = None
+    crossover_probability: float | None = None
+    mutation_probability: float | None = None
+    difference_share: float | None = None
 
 
 class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +142,8 @@ class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
     atr_trail_length: int | None = None
     """Bars of the average true range; given together with `atr_trail_multiple`."""
     atr_trail_multiple: float | None = None
+    frictions: dict[str, Any] | None = None
+    """What the account meets beyond fee and slippage (`alpharay.backtest.frictions.frictions_to_json`); or None."""
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ def configuration(
     strategy: Strategy, settings: SearchSettings, candles: Sequence[Candles], costs: Costs, stops: Stops
 ) -> dict[str, str]:
     """Return everything that decides what a search finds, by name; `candles` are what it trains on."""
-    found = {name: repr(value) for name, value in asdict(settings).items()}
+    # A search is on one time frame, that of its candles; those that run beside it decide nothing.
+    found = {name: repr(value) for name, value in asdict(settings).items() if name != "timeframes"}
     rules = msgspec.json.encode(strategy_to_json(strategy), order="sorted")
     found["strategy"] = f"{strategy.name} {hashlib.sha256(rules).hexdigest()[:16]}"
     for item in candles:

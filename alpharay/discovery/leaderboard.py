@@ -54,11 +54,12 @@ def leaderboard_table(reports: Sequence[DiscoveryReport], *, a_strategy: int | N
             search_name(entry.report, reports),
             " ".join(f"{name}={value:g}" for name, value in champion.parameters.items()),
             f"{champion.score:.3f}",
-            *_cells(champion.in_sample),
-            *_cells(champion.out_of_sample),
+            *metric_cells(champion.in_sample),
+            *metric_cells(champion.out_of_sample),
         )
     table.add_section()
-    table.add_row("buy and hold", "", "", *_cells(first.hold_in_sample), *_cells(first.hold_out_of_sample), style="dim")
+    held = (*metric_cells(first.hold_in_sample), *metric_cells(first.hold_out_of_sample))
+    table.add_row("buy and hold", "", "", *held, style="dim")
     return Group(table, Text("\n".join(reading_notes(reports)), style="dim"))
 
 
@@ -127,7 +128,8 @@ def report_json(report: DiscoveryReport) -> dict[str, object]:
     }
 
 
-def _cells(metrics: Metrics | None) -> tuple[str, ...]:
+def metric_cells(metrics: Metrics | None) -> tuple[str, ...]:
+    """Return `SHOWN_METRICS` as they are shown; dashes of None."""
     if metrics is None:
         return ("-",) * len(SHOWN_METRICS)
     return (

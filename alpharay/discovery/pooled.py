@@ -58,6 +58,7 @@ class PooledReport:
     """Holding an equal share of each market at the same costs."""
     hold_out_of_sample: Metrics | None
     """None when the window has no test part."""
+    frictions: PoolFrictions = None
 
     @property
     def best(self) -> float:
@@ -196,6 +197,7 @@ class _Judge:
             elapsed_s=search.elapsed_s,
             hold_in_sample=self._held(self._tables([part.train for part in self.parts])),
             hold_out_of_sample=None if self._test is None else self._held(self._test),
+            frictions=self.frictions,
         )
 
     def _after(self, strategy: Strategy, parameters: Mapping[str, float]) -> Metrics | None:

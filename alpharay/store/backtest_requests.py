@@ -6,6 +6,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions, frictions_from_json
 from alpharay.backtest.stops import AtrTrail, Stops
 from alpharay.bus.messages import BacktestRequest
 from alpharay.bus.topics import BACKTEST_REQUESTS
@@ -45,6 +46,7 @@ def check_backtest_request(request: BacktestRequest) -> None:
     if request.start_time >= request.end_time:
         raise ValueError(f"start_time must be before end_time {request.end_time}, was {request.start_time}")
     requested_costs(request)
+    requested_frictions(request)
     requested_stops(request)
     requested_parameters(request, requested_rules(request))
 
@@ -71,6 +73,11 @@ def requested_parameters(request: BacktestRequest, strategy: Strategy) -> dict[s
 def requested_costs(request: BacktestRequest) -> Costs:
     """Return the costs of a request; raises ValueError naming one that is out of range."""
     return Costs(request.fee, request.slippage)
+
+
+def requested_frictions(request: BacktestRequest) -> Frictions | None:
+    """Return the frictions of a request; raises ValueError naming a field that is wrong."""
+    return None if request.frictions is None else frictions_from_json(request.frictions)
 
 
 def requested_stops(request: BacktestRequest) -> Stops:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions, frictions_from_json
 from alpharay.bus.messages import DiscoveryRequest
 from alpharay.bus.topics import DISCOVERY_REQUESTS
+from alpharay.discovery.settings import SearchSettings
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.store.message_writer import MessageWriter, RefusedMessageError
 from alpharay.store.runs import enqueue_run
+
+CARRIED_SETTINGS = (
+    "patience", "islands", "migration_interval", "migrants", "tournament_size", "crossover_probability",
+    "mutation_probability", "difference_share",
+)  # fmt: skip
+"""Settings of a search that a request carries only where they are not the defaults: old ids stay what they are."""
 
 
 def request_writer() -> MessageWriter[DiscoveryRequest]:
@@ -26,14 +35,40 @@ def request_writer() -> MessageWriter[DiscoveryRequest]:
 def store_request(connection: Connection[TupleRow], request: DiscoveryRequest) -> None:
     """Queue a run for the request; raises RefusedMessageError for one that no worker could ever run."""
     try:
-        timeframe_ms(request.timeframe)
+        _check_timeframes(request)
+        requested_search(request)
+        requested_costs(request)
     except ValueError as error:
         raise RefusedMessageError(str(error)) from error
     if request.start_time >= request.end_time:
         raise RefusedMessageError(f"start_time must be before end_time {request.end_time}, was {request.start_time}")
     if not 0.0 < request.train_fraction <= 1.0:
         raise RefusedMessageError(f"train_fraction must be above 0 and at most 1, was {request.train_fraction}")
-    for name in ("population", "generations", "top_n", "min_trades"):
-        if getattr(request, name) < 1:
-            raise RefusedMessageError(f"{name} must be 1 or more, was {getattr(request, name)}")
     enqueue_run(connection, request)
+
+
+def requested_search(request: DiscoveryRequest) -> SearchSettings:
+    """Return how a request wants to be searched; raises ValueError naming the field that cannot be."""
+    return SearchSettings(
+        population=request.population,
+        generations=request.generations,
+        top_n=request.top_n,
+        seed=request.seed,
+        objective=request.objective,
+        train_fraction=request.train_fraction,
+        min_trades=request.min_trades,
+        timeframes=() if request.resample_to is None else (request.resample_to,),
+        **{name: value for name in CARRIED_SETTINGS if (value := getattr(request, name)) is not None},
+    )
+
+
+def requested_costs(request: DiscoveryRequest) -> tuple[Costs, Frictions | None]:
+    """Return what trading costs in a request's search; raises ValueError naming the field that is out of range."""
+    frictions = None if request.frictions is None else frictions_from_json(request.frictions)
+    return Costs(request.fee, request.slippage), frictions
+
+
+def _check_timeframes(request: DiscoveryRequest) -> None:
+    length = timeframe_ms(request.timeframe)
+    if request.resample_to is not None and timeframe_ms(request.resample_to) % length:
+        raise ValueError(f"resample_to must be a whole multiple of {request.timeframe}, was {request.resample_to!r}")

@@ -25,13 +25,13 @@ from alpharay.store.candle_writer import CandleWriter
 from alpharay.store.database import DatabasePool, open_pool
 from alpharay.store.ingested_markets import want_market
 from alpharay.store.migrate import migrate
+from alpharay.store.requests import requested_costs, requested_search
 from alpharay.store.strategies import best_strategies
 from alpharay.strategies.catalogue import CATALOGUE
 from alpharay.strategies.codec import strategy_to_json
 from alpharay.strategies.loading import strategies_from
 from alpharay.strategies.strategy import strategy_id
 from ray_jobs.consume import consume_once
-from ray_jobs.discovery_messages import search_settings
 from ray_jobs.request_discovery import make_requests, publish_requests
 
 WINDOW = 1200
@@ -114,8 +114,9 @@ def expected_champions(candles: Candles, requests: list[DiscoveryRequest]) -> di
     """Return score by identity, from searches in this process."""
     found = {}
     for request in requests:
-        strategy = CATALOGUE[request.strategy_name]
-        for champion in discover(strategy, candles, search_settings(request)).champions:
+        strategy, (costs, frictions) = CATALOGUE[request.strategy_name], requested_costs(request)
+        report = discover(strategy, candles, requested_search(request), costs=costs, frictions=frictions)
+        for champion in report.champions:
             identity = strategy_id(strategy_to_json(strategy), champion.parameters, request.symbol, request.timeframe)
             found[identity] = champion.score
     return found

@@ -31,7 +31,7 @@ from alpharay.store.signal_snapshots import SignalSnapshots
 from alpharay.store.strategies import StoredStrategy, best_strategies, store_strategy
 from alpharay.store.strategy_status import IllegalStepError, change_status, transitions
 from alpharay.store.validation_tests import next_level, record_test
-from alpharay.store.validations import find_strategy, validations_of
+from alpharay.store.validations import discovery_of, find_strategy, validations_of
 from alpharay.strategies.catalogue import strategy_named
 from alpharay.validation.configuration import LastGate
 from alpharay.validation.ledger import Interval
@@ -124,8 +124,9 @@ def expected_evidence(pool: DatabasePool, candles: Candles) -> dict[str, Any]:
         def record(self, _p_value: float) -> float:
             return self.next_level()
 
+    stored = the_strategy(pool)
     with pool.connection() as connection:
-        subject = subject_of(connection, the_strategy(pool))
+        subject = subject_of(stored, discovery_of(connection, stored))
     return validation_json(validate_strategy(subject, candles, SETTINGS, stream=FirstOfStream()))
 
 
@@ -475,8 +476,9 @@ def test_the_job_killed_or_interrupted_in_the_middle_is_gone_on_with_by_the_next
     (ended,) = json.loads(output)
     assert ended["status"] in ("VALIDATED", "INSUFFICIENT"), ended["text"]
     with pool.connection() as connection:
-        (found,) = validations_of(connection, the_strategy(pool).strategy_id)
-        subject = subject_of(connection, the_strategy(pool))
+        stored = the_strategy(pool)
+        (found,) = validations_of(connection, stored.strategy_id)
+        subject = subject_of(stored, discovery_of(connection, stored))
     assert ended["evidence"] == found.evidence
     settings = ValidationSettings(permutations=400, walk_forward=WalkForwardSettings(windows=3))
     undisturbed = validate_strategy(subject, candles, settings)
