@@ -1,0 +1,1 @@
+"""The Kubernetes HorizontalPodAutoscaler as a pure state machine: clock and samples in, desired replicas out."""

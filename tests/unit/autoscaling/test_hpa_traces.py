@@ -1,0 +1,29 @@
+"""Every sync of every trace of the real controller (kube-controller-manager 1.35.4) is decided as it was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alpharay.autoscaling.manifest import read_manifest
+from alpharay.autoscaling.replay import differences
+from alpharay.autoscaling.trace import read_document, read_trace
+
+TRACES = sorted((Path(__file__).parent / "traces").glob("*.json.gz"))
+
+
+def test_the_traces_are_all_here() -> None:
+    assert len(TRACES) == 71
+    assert sum(len(read_trace(path).syncs) for path in TRACES) == 5422
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.name.removesuffix(".json.gz"))
+def test_every_sync_is_decided_as_the_controller_did(path: Path) -> None:
+    assert list(differences(read_trace(path))) == []
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.name.removesuffix(".json.gz"))
+def test_what_is_left_out_of_a_manifest_is_filled_in_as_the_api_server_does(path: Path) -> None:
+    trace = read_document(path)
+    assert read_manifest(trace["hpa_as_written"]) == read_manifest(trace["hpa"])
