@@ -11,8 +11,10 @@ from alpharay.cli import (
     demo,
     discover,
     doctor,
+    evolve,
     kernels,
     report,
+    score,
     stack,
     strategies,
     validate,
@@ -33,7 +35,9 @@ app.command("compile")(kernels.compile_kernels)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(strategies.app, name="strategies")
 app.command("discover", help=discover.HELP)(discover.discover)
+app.command("evolve", help=evolve.HELP)(evolve.evolve)
 app.command("validate", help=validate.HELP)(validate.validate)
+app.command("score", help=score.HELP)(score.score)
 app.command("backtest")(backtest.backtest)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

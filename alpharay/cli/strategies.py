@@ -8,14 +8,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from alpharay.cli import strategy_checks
-from alpharay.settings import SettingMissingError, settings
+from alpharay.cli import strategy_checks, strategy_files, strategy_show
+from alpharay.cli.database import database_connection
+from alpharay.cli.errors import errors_told
+from alpharay.settings import settings
 
 app = typer.Typer(help="The strategies of the catalogue, and the discovered ones.", no_args_is_help=True)
 app.command("lookahead")(strategy_checks.lookahead)
 app.command("recursive")(strategy_checks.recursive)
+app.command("show")(strategy_show.show)
+app.command("export")(strategy_files.export)
+app.command("import")(strategy_files.import_)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array.")]
 
 
@@ -44,6 +50,10 @@ def catalogue(as_json: AsJson = False) -> None:
 def list_(
     symbol: Annotated[str | None, typer.Option(help="SPX/USD or SPX; all when left out.")] = None,
     timeframe: Annotated[str | None, typer.Option(help="Length of a candle: 1m, 1h, 1d ...")] = None,
+    status: Annotated[
+        list[strategy_files.Status] | None,
+        typer.Option(case_sensitive=False, help="Only with this status; may be given again."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, best score first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -52,20 +62,14 @@ def list_(
     Example: alpharay strategies list --symbol SPX --json
     """
     from alpharay.market.symbol import resolve_symbol
-    from alpharay.store.database import open_pool
     from alpharay.store.strategies import best_strategies
 
-    try:
-        current = settings()
-        wanted = resolve_symbol(symbol, current.default_quote) if symbol else None
-        with (
-            open_pool(current.require("database_url"), application="strategies-list", max_connections=1) as pool,
-            pool.connection() as connection,
-        ):
-            found = best_strategies(connection, symbol=wanted, timeframe=timeframe, limit=limit)
-    except (ValueError, SettingMissingError) as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        raise typer.Exit(2) from error
+    with errors_told():
+        wanted = resolve_symbol(symbol, settings().default_quote) if symbol else None
+        with database_connection() as connection:
+            found = best_strategies(
+                connection, symbol=wanted, timeframe=timeframe, statuses=status or None, limit=limit
+            )
     if as_json:
         typer.echo(json.dumps([asdict(strategy) for strategy in found], default=str))
         return
@@ -74,7 +78,7 @@ def list_(
         table.add_column(heading, overflow="fold")
     for strategy in found:
         table.add_row(
-            strategy.strategy_name,
+            escape(strategy.strategy_name),
             f"{strategy.symbol} {strategy.timeframe}",
             " ".join(f"{name}={value:.4g}" for name, value in strategy.parameters.items()),
             strategy.status,

@@ -16,6 +16,14 @@ from alpharay.discovery.split import Split
 from alpharay.reports.search_log import SearchLog, search_log
 from alpharay.strategies.strategy import Strategy
 
+EVOLVED = "EVOLVED"
+"""How the names begin that `alpharay.discovery.rule_tree` gives to evolved rules."""
+
+EVOLVED_NOTE = (
+    "An evolved rule: its shape was searched too, not only its numbers. The permutation test repeats the search of its "
+    "constants, not the evolution, and is too kind to it."
+)
+
 Figures = Mapping[str, float | None]
 """Metrics by name, as `alpharay.backtest.metrics.metrics_json` gives them."""
 
@@ -64,6 +72,11 @@ class ReportContent:
     """Sentences that belong to these figures."""
 
 
+def notes_on(strategy_name: str) -> tuple[str, ...]:
+    """Return the sentences that belong to the figures of a strategy of this name."""
+    return (EVOLVED_NOTE,) if strategy_name.startswith(EVOLVED) else ()
+
+
 def content_of(
     reports: Sequence[DiscoveryReport], validation: Mapping[str, Any] | None = None, *, run_id: str = ""
 ) -> ReportContent:
@@ -97,6 +110,7 @@ def content_of(
         evaluations=sum(report.evaluations for report in reports),
         log=search_log(first.log) if first.log else None,
         validation=validation,
+        notes=notes_on(first.strategy.name),
     )
 
 

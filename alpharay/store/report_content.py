@@ -9,26 +9,19 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.backtest.costs import Costs
-from alpharay.bus.messages import DiscoveryRequest
 from alpharay.discovery.split import Split
 from alpharay.market.candles import Candles
-from alpharay.reports.content import ReportContent, ReportedStrategy
+from alpharay.market.resampling import resample
+from alpharay.reports.content import ReportContent, ReportedStrategy, notes_on
 from alpharay.reports.search_log import search_log_from_json
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles
+from alpharay.store.requests import requested_costs
 from alpharay.store.runs import RunState, run_state
 from alpharay.store.strategies import StoredStrategy
 from alpharay.store.strategy_evidence import StoredEvidence, champions_of_run
 from alpharay.store.validations import discovery_of, find_strategy, validations_of
 from alpharay.strategies.codec import strategy_from_json
-
-EVOLVED = "EVOLVED_"
-"""How the names of evolved rules begin."""
-
-EVOLVED_NOTE = (
-    "An evolved rule: its shape was searched too. The permutation test repeats the search of its constants, not the "
-    "evolution, and is too kind to it."
-)
 
 
 def report_content(connection: Connection[TupleRow], name: str) -> ReportContent:
@@ -64,7 +57,9 @@ def run_content(connection: Connection[TupleRow], state: RunState) -> ReportCont
         Market(request.exchange, request.symbol, request.timeframe),
         request.start_time,
         request.end_time,
+        request.resample_to,
     )
+    costs, frictions = requested_costs(request)
     at = _row(candles, found[0][1].train_end_time) if found else max(int(len(candles) * request.train_fraction), 1)
     records = [_newest_validation(connection, item.strategy_id) for item, _ in found]
     shown = max(range(len(found)), key=lambda place: (_rank(found[place][0], records[place]), -place), default=0)
@@ -72,13 +67,14 @@ def run_content(connection: Connection[TupleRow], state: RunState) -> ReportCont
         parts=Split(candles, at),
         strategies=tuple(_reported(stored, evidence) for stored, evidence in found),
         shown=shown,
-        costs=Costs(request.fee, request.slippage),
+        costs=costs,
+        frictions=frictions,
         objective=request.objective,
         run_id=state.run_id,
         evaluations=_count(progress.get("evaluations")),
         log=search_log_from_json(_mapping(progress.get("log"))),
         validation=records[shown] if found else None,
-        notes=(EVOLVED_NOTE,) if request.strategy_name.startswith(EVOLVED) else (),
+        notes=notes_on(request.strategy_name),
     )
 
 
@@ -87,33 +83,35 @@ def strategy_content(connection: Connection[TupleRow], stored: StoredStrategy) -
     request = discovery_of(connection, stored)
     state = None if request is None else run_state(connection, request.run_id)
     progress = (state.progress if state is not None else None) or {}
-    market = Market(stored.exchange, stored.symbol, stored.timeframe)
-    candles = _candles(connection, market, stored.start_time, stored.end_time)
+    read = stored.timeframe if request is None else request.timeframe
+    market = Market(stored.exchange, stored.symbol, read)
+    candles = _candles(connection, market, stored.start_time, stored.end_time, stored.timeframe)
+    costs, frictions = (Costs(), None) if request is None else requested_costs(request)
     return ReportContent(
         parts=Split(candles, _row(candles, stored.train_end_time)),
         strategies=(_reported(stored, stored),),
-        costs=_costs(request),
+        costs=costs,
+        frictions=frictions,
         objective=stored.objective or "score",
         run_id="" if request is None else request.run_id,
         evaluations=_count(progress.get("evaluations")),
         log=search_log_from_json(_mapping(progress.get("log"))),
         validation=_newest_validation(connection, stored.strategy_id),
-        notes=(EVOLVED_NOTE,) if stored.strategy_name.startswith(EVOLVED) else (),
+        notes=notes_on(stored.strategy_name),
     )
 
 
-def _costs(request: DiscoveryRequest | None) -> Costs:
-    return Costs() if request is None else Costs(request.fee, request.slippage)
-
-
-def _candles(connection: Connection[TupleRow], market: Market, start_ms: int, end_ms: int) -> Candles:
+def _candles(
+    connection: Connection[TupleRow], market: Market, start_ms: int, end_ms: int, timeframe: str | None
+) -> Candles:
+    """Return the candles of a window, in the time frame that was searched where that is a coarser one."""
     candles = load_candles(connection, market, start_ms=start_ms, end_ms=end_ms)
     if len(candles) < 2:
         raise LookupError(
             f"a report needs the candles of {' '.join(market)} from {start_ms} to {end_ms}, and {len(candles)} of them "
             "are stored: run `python -m ray_jobs.ingest` for that window"
         )
-    return candles
+    return candles if timeframe is None or timeframe == market.timeframe else resample(candles, timeframe)
 
 
 def _row(candles: Candles, time_ms: int) -> int:
