@@ -23,6 +23,8 @@ class Target:
 
     path: str
     tests: tuple[str, ...]
+    compiled: bool = False
+    """Whether its tests run compiled: what writes machine code cannot be interpreted."""
 
     @property
     def module(self) -> str:
@@ -34,7 +36,7 @@ TARGETS = {
     "walk": Target("alpharay/backtest/walk.py", WALK),
     "metrics": Target("alpharay/backtest/metrics.py", (f"{BACKTEST}/test_metrics.py",)),
     "tables": Target("alpharay/backtest/tables.py", WALK),
-    "bits": Target("alpharay/backtest/bits.py", (f"{BACKTEST}/test_bit_sets.py",)),
+    "bits": Target("alpharay/backtest/bits.py", (f"{BACKTEST}/test_bit_sets.py",), compiled=True),
     "rules": Target("alpharay/backtest/rules.py", RULES),
     "operands": Target("alpharay/backtest/operands.py", RULES),
     "comparisons": Target("alpharay/backtest/comparisons.py", RULES),

@@ -7,11 +7,13 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from enum import StrEnum
 from pathlib import Path
 
 import hypothesis
+import numba
 import pytest
 from hypothesis import Phase
 
@@ -83,7 +85,10 @@ def _tests(target: Target, cpu_seconds: int, examples: int) -> int:
     with Path(os.environ.get("MUTATION_LOG", os.devnull)).open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    if target.module.startswith(KERNEL):
+    if target.compiled:
+        # Numba knows a function by the time of its file, and a mutant's is as good as the next one's.
+        numba.config.CACHE_DIR = tempfile.mkdtemp(dir=Path.cwd())
+    elif target.module.startswith(KERNEL):
         interpret(target.module)
     quick = f"not ({' or '.join(TOO_SLOW)})"
     options = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=0", "-k", quick]

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
-from alpharay.backtest.bits import WORD_BITS, next_set_bit, pack, unpack, word_count
+from alpharay.backtest.bits import (
+    WORD_BITS,
+    above_level_word,
+    above_word,
+    below_level_word,
+    below_word,
+    known_word,
+    leading_zeros,
+    next_set_bit,
+    pack,
+    trailing_zeros,
+    unpack,
+    word_count,
+)
 
 
 @pytest.mark.parametrize(("bars", "words"), [(0, 0), (1, 1), (63, 1), (64, 1), (65, 2), (128, 2), (129, 3)])
@@ -65,3 +81,55 @@ def test_a_bit_past_the_last_bar_is_not_found() -> None:
 
 def test_no_bars_have_no_bit() -> None:
     assert next_set_bit(np.empty(0, dtype=np.uint64), 0, 0) == 0
+
+
+@njit
+def zeros_about(word: np.uint64) -> tuple[int, int]:
+    return leading_zeros(word), trailing_zeros(word)
+
+
+@njit
+def words_of_columns(left: np.ndarray, right: np.ndarray, index: int) -> tuple[np.uint64, np.uint64, np.uint64]:
+    return above_word(left, right, index), below_word(left, right, index), known_word(left, right, index)
+
+
+@njit
+def words_of_level(column: np.ndarray, level: float, index: int) -> tuple[np.uint64, np.uint64]:
+    return above_level_word(column, level, index), below_level_word(column, level, index)
+
+
+@pytest.mark.parametrize(
+    ("word", "leading", "trailing"),
+    [(0, 64, 64), (1, 63, 0), (1 << 63, 0, 63), (0b1100, 60, 2), (2**64 - 1, 0, 0), (1 << 40 | 1 << 7, 23, 7)],
+)
+def test_zeros_above_the_highest_and_below_the_lowest_bit(word: int, leading: int, trailing: int) -> None:
+    assert zeros_about(np.uint64(word)) == (leading, trailing)
+
+
+def column_with_ties(seed: int) -> np.ndarray:
+    values = np.random.default_rng(seed).integers(0, 3, 256).astype(np.float64)
+    values[np.random.default_rng(seed + 1).random(256) < 0.2] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("index", [0, 1, 63, 64, 100, 192])
+def test_a_word_compares_the_64_bars_from_its_index_and_numbers_only(index: int) -> None:
+    left, right = column_with_ties(1), column_with_ties(5)
+    here = slice(index, index + WORD_BITS)
+
+    def word(flags: np.ndarray) -> int:
+        return int(pack(flags[here])[0])
+
+    above, below, known = words_of_columns(left, right, index)
+    assert above == word(left > right)
+    assert below == word(left < right)
+    assert known == word(~np.isnan(left) & ~np.isnan(right))
+    above, below = words_of_level(left, 1.0, index)
+    assert above == word(left > 1.0)
+    assert below == word(left < 1.0)
+
+
+@pytest.mark.parametrize("compare", [words_of_columns, words_of_level])
+def test_nothing_compares_with_what_is_not_a_number(compare: Callable[..., tuple[int, ...]]) -> None:
+    column, unknown = np.ones(64), np.full(64, np.nan)
+    assert set(compare(column, unknown if compare is words_of_columns else np.nan, 0)) == {0}
