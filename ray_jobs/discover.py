@@ -33,6 +33,10 @@ One parameter set that trades three symbols with one account, in at most two of 
     python -m ray_jobs.discover --pool BTC/USD,ETH/USD,SOL/USD --timeframe 1h --max-positions 2 \
         --strategies MACD_CROSSOVER
 
+With a report to read and the champions as a table:
+
+    python -m ray_jobs.discover --symbol SPX/USD --report spx.html --output spx.parquet
+
 Queued runs until none is left, as a job of the cluster:
 
     ray job submit -- python -m ray_jobs.discover --from-queue --workers 4
@@ -50,6 +54,7 @@ import typer
 from rich.console import Console
 
 from alpharay.settings import SettingMissingError, Settings, settings, state_folder
+from ray_jobs.result_files import NO_FILES, ResultFiles, write_results
 
 if TYPE_CHECKING:
     from alpharay.discovery.checkpoint import Checkpoint
@@ -119,6 +124,10 @@ def main(
         float | None, typer.Option(min=0.1, help="Seconds to search at most; keeps what was found.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the equity plot.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report of the search.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the champions as a table: .parquet, .arrow or .csv.")
+    ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not store the champions.")] = False,
     from_queue: Annotated[bool, typer.Option("--from-queue", help="Search queued runs instead.")] = False,
     forever: Annotated[bool, typer.Option("--forever", help="With --from-queue: wait for more.")] = False,
@@ -159,7 +168,10 @@ def main(
         )
         searched = with_holding(strategies_from(strategies), minimum_holding)
         account = None if frictions is None else read_frictions(frictions)
+        files = ResultFiles(report=report, output=output)
         if pool is not None:
+            if files:
+                raise typer.BadParameter("--report and --output are of one market: give --symbol instead of --pool")
             together = PooledDiscovery(
                 symbols=tuple(resolve_symbol(one, current.default_quote) for one in pool.split(",") if one.strip()),
                 timeframe=timeframe,
@@ -187,14 +199,22 @@ def main(
             workers=workers,
             time_budget_s=time_budget,
         )
-        discover_now(current, asked, out=out, store=not no_store, as_json=as_json)
-    except (ValueError, LookupError, RuntimeError, SettingMissingError) as error:
+        discover_now(current, asked, out=out, store=not no_store, as_json=as_json, files=files)
+    except (ValueError, LookupError, RuntimeError, OSError, SettingMissingError) as error:
         typer.echo(f"error: {error.args[0] if error.args else error}", err=True)
         raise typer.Exit(2) from error
 
 
-def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None, store: bool, as_json: bool) -> None:
-    """Search one market's strategies now; show, store and plot what was found."""
+def discover_now(
+    current: Settings,
+    asked: MarketDiscovery,
+    *,
+    out: Path | None,
+    store: bool,
+    as_json: bool,
+    files: ResultFiles = NO_FILES,
+) -> None:
+    """Search one market's strategies now; show, store, plot and write what was found."""
     from alpharay.discovery.equity_plot import write_equity_plot
     from alpharay.discovery.leaderboard import leaderboard_table, report_json
     from ray_jobs.discovery_messages import answered
@@ -219,15 +239,18 @@ def discover_now(current: Settings, asked: MarketDiscovery, *, out: Path | None,
             f"{outcomes.count('stored')} runs stored, {outcomes.count('known')} were stored before; "
             f"{champions} new champions are on their way through Kafka into the table of strategies"
         )
-    name = f"{candles.symbol}-{candles.timeframe}-{datetime.now(UTC):%Y%m%dT%H%M%S}.html".replace("/", "-")
-    plot = write_equity_plot(reports, (out or state_folder() / OUTPUT_FOLDER) / name)
+    plotted = f"{candles.symbol}-{candles.timeframe}-{datetime.now(UTC):%Y%m%dT%H%M%S}.html".replace("/", "-")
+    plot = write_equity_plot(reports, (out or state_folder() / OUTPUT_FOLDER) / plotted)
     console.print(f"equity plot: {plot.resolve()}", soft_wrap=True, highlight=False)
+    ids = [
+        answered(request, report).run_id for request, report in zip(requests_for(asked, candles), reports, strict=True)
+    ]
+    written = write_results(files, reports, run_id=ids[0] if len(ids) == 1 else "")
+    for name, file in written.items():
+        console.print(f"{name}: {file}", soft_wrap=True, highlight=False, markup=False)
     if as_json:
-        results = [
-            {"run_id": answered(request, report).run_id, **report_json(report)}
-            for request, report in zip(requests_for(asked, candles), reports, strict=True)
-        ]
-        typer.echo(json.dumps({"equity_plot": str(plot.resolve()), "searches": results}, indent=2))
+        results = [{"run_id": run_id, **report_json(report)} for run_id, report in zip(ids, reports, strict=True)]
+        typer.echo(json.dumps({"equity_plot": str(plot.resolve()), "files": written, "searches": results}, indent=2))
 
 
 def _search_and_store(

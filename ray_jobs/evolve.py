@@ -38,6 +38,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from alpharay.settings import SettingMissingError, Settings, settings
+from ray_jobs.result_files import ResultFiles, write_results
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -72,14 +73,6 @@ class MarketEvolution:
     costs: Costs
     workers: int | None
     time_budget_s: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    """What to write besides: a report (.html), a table of the rules found (.parquet, .arrow, .csv)."""
-
-    report: Path | None
-    output: Path | None
 
 
 @app.command(help=HELP)
@@ -125,6 +118,7 @@ def main(
 
     try:
         current = settings()
+        files = ResultFiles(report=report, output=output)
         timeframe_ms(timeframe)
         asked = MarketEvolution(
             symbol=resolve_symbol(symbol, current.default_quote),
@@ -149,13 +143,13 @@ def main(
             workers=workers,
             time_budget_s=time_budget,
         )
-        evolve_now(current, asked, Files(report=report, output=output), store=not no_store, as_json=as_json)
+        evolve_now(current, asked, files, store=not no_store, as_json=as_json)
     except (ValueError, LookupError, RuntimeError, OSError, SettingMissingError) as error:
         typer.echo(f"error: {error.args[0] if error.args else error}", err=True)
         raise typer.Exit(2) from error
 
 
-def evolve_now(current: Settings, asked: MarketEvolution, files: Files, *, store: bool, as_json: bool) -> None:
+def evolve_now(current: Settings, asked: MarketEvolution, files: ResultFiles, *, store: bool, as_json: bool) -> None:
     """Evolve rules on one market now; show, store and write what was found."""
     console = _console(error=as_json)
     candles = _read(current, asked)
@@ -164,7 +158,7 @@ def evolve_now(current: Settings, asked: MarketEvolution, files: Files, *, store
     request = evolution_request(asked, candles, reports)
     outcome: Outcome | None = store_evolution(current, request, reports) if store else None
     _show(console, reports, request.run_id, outcome)
-    written = _write(files, reports, request.run_id)
+    written = write_results(files, reports, run_id=request.run_id)
     for name, file in written.items():
         console.print(f"{name}: {file}", soft_wrap=True, highlight=False, markup=False)
     if as_json:
@@ -294,19 +288,6 @@ def _rules(report: DiscoveryReport) -> dict[str, str]:
 
     values = report.champions[0].parameters
     return {"enter": rule_text(report.strategy.enter, values), "exit": rule_text(report.strategy.exit, values)}
-
-
-def _write(files: Files, reports: list[DiscoveryReport], run_id: str) -> dict[str, str]:
-    from alpharay.reports.content import content_of
-    from alpharay.reports.run_report import write_report
-    from alpharay.reports.tables import champions_frame, write_frame
-
-    written: dict[str, Path] = {}
-    if files.output is not None:
-        written["table"] = write_frame(champions_frame(reports), files.output)
-    if files.report is not None and reports:
-        written["report"] = write_report(content_of(reports, run_id=run_id), files.report)
-    return {name: str(file.resolve()) for name, file in written.items()}
 
 
 def _console(*, error: bool) -> Console:

@@ -64,10 +64,14 @@ def backtest(
     from alpharay.backtest.stops import Stops
     from alpharay.discovery.split import Split, buy_and_hold
     from alpharay.reports.content import ReportContent, ReportedStrategy
+    from alpharay.reports.tables import check_table_file
 
     with errors_told(), PartProgress(quiet=as_json) as progress:
         stops = Stops(stop_loss, take_profit, trailing_stop)
-        account = None if frictions is None else read_frictions(frictions)
+        read = None if frictions is None else read_frictions(frictions)
+        for table in (trades, equity):
+            if table is not None:
+                check_table_file(table)
         progress("candles", "working", "reading")
         chosen = backtest_subject(strategy, parameters, Source(candles, symbol, timeframe, exchange, days))
         costs = replace(
@@ -75,7 +79,7 @@ def backtest(
             fee=chosen.costs.fee if fee is None else fee,
             slippage=chosen.costs.slippage if slippage is None else slippage,
         )
-        market = chosen.candles
+        market, account = chosen.candles, read or chosen.frictions
         progress("candles", "up", f"{len(market):,} of {market.symbol} {market.timeframe}")
         progress("backtest", "working", "compiles on the first run")
         result = backtest_strategy(chosen.strategy, chosen.values, market, costs=costs, stops=stops, frictions=account)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
     from alpharay.backtest.costs import Costs
+    from alpharay.backtest.frictions import Frictions
     from alpharay.market.candles import Candles
     from alpharay.strategies.strategy import Strategy
 
@@ -43,6 +44,7 @@ class Subject:
     values: dict[str, float]
     candles: Candles
     costs: Costs
+    frictions: Frictions | None = None
     strategy_id: str = ""
     status: str = ""
 
@@ -82,17 +84,17 @@ def _stored(connection: Connection[TupleRow], name: str, parameters: str | None,
     stored = find_strategy(connection, name)
     strategy = strategy_from_json(stored.strategy)
     values = named_parameters(strategy, parameters, stored.parameters)
-    costs = Costs()
+    costs, frictions = Costs(), None
     if source.symbol is not None:
         candles = _stored_candles(connection, source.symbol, source)
     elif source.file is not None:
         candles = _newest(read_candles(source.file), source.days)
     else:
         content = strategy_content(connection, stored)
-        candles, costs = _newest(content.parts.candles, source.days), content.costs
+        candles, costs, frictions = _newest(content.parts.candles, source.days), content.costs, content.frictions
     if values != stored.parameters:
-        return Subject(strategy, values, candles, costs)
-    return Subject(strategy, values, candles, costs, stored.strategy_id, stored.status)
+        return Subject(strategy, values, candles, costs, frictions)
+    return Subject(strategy, values, candles, costs, frictions, stored.strategy_id, stored.status)
 
 
 def _stored_candles(connection: Connection[TupleRow], symbol: str, source: Source) -> Candles:

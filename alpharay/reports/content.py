@@ -82,12 +82,18 @@ def content_of(
 ) -> ReportContent:
     """Return the content for searches of one market; the best in sample is drawn in detail.
 
-    Several searches give their best champion each, one search gives all of its own. Raises ValueError without one.
+    Several searches give their best champion each, one search gives all of its own. Of searches on several time frames
+    only those on the best one's are shown, for they share its candles. Raises ValueError without a search.
     """
     if not reports:
         raise ValueError("a report needs at least one search, was none")
-    entries = leaderboard(reports, a_strategy=1 if len(reports) > 1 else None)
-    first = entries[0].report if entries else reports[0]
+    best = leaderboard(reports, a_strategy=1)
+    first = best[0].report if best else reports[0]
+    timeframe = first.parts.candles.timeframe
+    shown = [report for report in reports if report.parts.candles.timeframe == timeframe]
+    others = sorted({report.parts.candles.timeframe for report in reports} - {timeframe})
+    apart = (f"Searches on {', '.join(others)} are not part of this report.",) if others else ()
+    entries = leaderboard(shown, a_strategy=1 if len(shown) > 1 else None)
     return ReportContent(
         parts=first.parts,
         strategies=tuple(
@@ -107,10 +113,11 @@ def content_of(
         frictions=first.frictions,
         objective=first.settings.objective,
         run_id=run_id,
+        # What was searched elsewhere was a try too.
         evaluations=sum(report.evaluations for report in reports),
         log=search_log(first.log) if first.log else None,
         validation=validation,
-        notes=notes_on(first.strategy.name),
+        notes=(*notes_on(first.strategy.name), *apart),
     )
 
 

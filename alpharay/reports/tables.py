@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,8 @@ from alpharay.market.candles import Candles
 from alpharay.reports.account_figures import drawdowns
 
 Figures = Mapping[str, float | None]
+
+TABLE_ENDINGS = (".parquet", ".arrow", ".csv")
 
 _FIGURE_COLUMNS = {f"{part}_{name}": pl.Float64 for part in ("in_sample", "out_of_sample") for name in METRIC_NAMES}
 
@@ -92,18 +94,23 @@ def equity_frame(candles: Candles, result: Backtest, held: Backtest) -> pl.DataF
     )
 
 
+def check_table_file(file: Path) -> Path:
+    """Return the file; raises ValueError where its ending is none of a table's."""
+    if file.suffix.lower() not in TABLE_ENDINGS:
+        raise ValueError(f"{file}: a table's file must end in {', '.join(TABLE_ENDINGS)}, was {file.suffix!r}")
+    return file
+
+
 def write_frame(frame: pl.DataFrame, file: Path) -> Path:
     """Write a table by the file's ending: .parquet, .arrow or .csv; raises ValueError for another one."""
-    writers: dict[str, Callable[[Path], object]] = {
-        ".parquet": frame.write_parquet,
-        ".arrow": frame.write_ipc,
-        ".csv": frame.write_csv,
-    }
-    write = writers.get(file.suffix.lower())
-    if write is None:
-        raise ValueError(f"{file}: a table's file must end in {', '.join(writers)}, was {file.suffix!r}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write(file)
+    check_table_file(file).parent.mkdir(parents=True, exist_ok=True)
+    match file.suffix.lower():
+        case ".parquet":
+            frame.write_parquet(file)
+        case ".arrow":
+            frame.write_ipc(file)
+        case _:
+            frame.write_csv(file)
     return file
 
 

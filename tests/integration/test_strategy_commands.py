@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ SEARCH = ("--timeframe", "1d", "--population", "20", "--generations", "3", "--se
 
 
 @pytest.fixture
-def run(current: Settings, pool: DatabasePool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def run(current: Settings, pool: DatabasePool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
     """Return a function that runs a command on the test's servers and returns what it prints."""
     monkeypatch.chdir(tmp_path)
     for name in ("database_url", "kafka_bootstrap_servers", "redis_url"):
@@ -50,6 +50,15 @@ def told(output: str) -> Any:
     return json.loads(output)
 
 
+def consume(current: Settings, pool: DatabasePool, symbol: str) -> None:
+    """Store what waits in Kafka; what other tests have found is removed, for they share the topics."""
+    consume_once(current)
+    with pool.connection() as connection:
+        others = "SELECT strategy_id FROM strategies WHERE symbol <> %s"
+        connection.execute(f"DELETE FROM strategy_evidence WHERE strategy_id IN ({others})", (symbol,))
+        connection.execute("DELETE FROM strategies WHERE symbol <> %s", (symbol,))
+
+
 def stored_ids(pool: DatabasePool) -> list[str]:
     with pool.connection() as connection:
         return [item.strategy_id for item in best_strategies(connection, limit=1000)]
@@ -59,12 +68,15 @@ def test_from_discovery_to_another_installation_and_back_to_a_report(
     run: Run, current: Settings, pool: DatabasePool, candles: Candles, symbol: str, tmp_path: Path
 ) -> None:
     names = "MACD_CROSSOVER,DOUBLE_EMA_CROSSOVER"
-    found = told(run("discover", "--symbol", symbol, "--strategies", names, "--top", 2, *SEARCH, "--json"))
+    files = ("--output", tmp_path / "found.parquet", "--report", tmp_path / "found.html")
+    found = told(run("discover", "--symbol", symbol, "--strategies", names, "--top", 2, *SEARCH, *files, "--json"))
     run_id = found["searches"][0]["run_id"]
     assert "are still on their way" in run("report", run_id, code=2)
-    consume_once(current)
+    consume(current, pool, symbol)
     ids = stored_ids(pool)
     assert len(ids) == 4
+    assert len(pl.read_parquet(tmp_path / "found.parquet")) == 4
+    assert "Nothing is validated yet" in (tmp_path / "found.html").read_text(encoding="utf-8")
 
     limits = ("--permutations", 19, "--most-permutations", 19, "--windows", 2, "--workers", 0)
     (validated,) = told(run("validate", ids[0], *limits, "--json"))
@@ -148,7 +160,7 @@ def test_evolved_rules_are_candidates_like_others_and_say_what_was_not_tested(
     assert first["evaluations"] > 30
     again = told(run("evolve", *options, "--json"))
     assert (again["run_id"], again["stored"], again["found"]) == (first["run_id"], "known", first["found"])
-    consume_once(current)
+    consume(current, pool, symbol)
     with pool.connection() as connection:
         state = run_state(connection, first["run_id"])
         stored = best_strategies(connection, limit=10)

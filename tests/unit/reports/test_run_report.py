@@ -14,10 +14,10 @@ from report_material import SEARCH, searched, validated, waves
 
 from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.single import backtest_strategy
-from alpharay.discovery.search import discover
+from alpharay.discovery.search import discover, discover_all
 from alpharay.discovery.split import Split, out_of_sample
 from alpharay.reports.account_sections import accounts_of, changed_sentence
-from alpharay.reports.content import ReportContent, ReportedStrategy, content_of
+from alpharay.reports.content import EVOLVED_NOTE, ReportContent, ReportedStrategy, content_of
 from alpharay.reports.formats import percent
 from alpharay.reports.run_report import run_report, verdict_of, write_report
 from alpharay.reports.search_log import search_log, search_log_from_json, search_log_json
@@ -140,6 +140,28 @@ def test_a_search_with_frictions_is_drawn_with_them_and_says_so() -> None:
     assert accounts.in_sample.metrics == report.champions[0].in_sample
     assert accounts.hold_in_sample.metrics == report.hold_in_sample
     assert "an account of 1,000 with lot size 0.5" in Page(run_report(content)).sections["figures"]
+
+
+def test_searches_on_several_time_frames_show_the_best_one_s_and_name_the_others() -> None:
+    searches = discover_all(
+        [strategy_named("DOUBLE_EMA_CROSSOVER"), strategy_named("SMA_EMA_CROSSOVER")],
+        waves(), replace(SEARCH, timeframes=("1h", "4h")),
+    )  # fmt: skip
+    best = max((search for search in searches if search.champions), key=lambda search: search.champions[0].score)
+    content = content_of(searches)
+    timeframe = best.parts.candles.timeframe
+    assert content.parts.candles.timeframe == timeframe
+    of_timeframe = [search for search in searches if search.champions and search.parts.candles.timeframe == timeframe]
+    assert len(content.strategies) == len(of_timeframe)
+    (other,) = {"1h", "4h"} - {timeframe}
+    assert f"Searches on {other} are not part of this report." in Page(run_report(content)).head
+    assert content.evaluations == sum(search.evaluations for search in searches)
+
+
+def test_an_evolved_rule_s_report_says_that_its_evolution_was_not_repeated() -> None:
+    evolved = replace(searched(), strategy=replace(searched().strategy, name="EVOLVED_1A2B3C4D"))
+    assert EVOLVED_NOTE in Page(run_report(content_of([evolved]))).head
+    assert EVOLVED_NOTE not in Page(run_report(content_of([searched()]))).head
 
 
 def test_without_a_validation_it_says_that_nothing_is_validated_and_what_to_run() -> None:
