@@ -57,7 +57,7 @@ def run_target(
     verdict, seconds = try_mutant(target, source, 600, options.examples)
     if verdict is not Verdict.SURVIVED:
         raise SystemExit(f"the tests of {name} do not pass as they are ({verdict}): {' '.join(target.tests)}")
-    limit = int(3 * seconds) + 5
+    limit = int(2 * seconds) + 3
     chosen = sorted(random.Random(options.seed).sample(range(len(counted)), min(options.sample, len(counted))))
     verdicts: Counter[Verdict] = Counter()
     survivors = []

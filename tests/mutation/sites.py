@@ -84,7 +84,8 @@ def _behaviour(node: ast.AST) -> Iterator[ast.AST]:
         if name in {"annotation", "returns", "decorator_list", "pattern", "op", "ops", "ctx"}:
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
+            # A number that is compared with is changed with its comparison, so that a survivor tells what it means.
+            if isinstance(child, ast.AST) and not (isinstance(node, ast.Compare) and _is_number(child)):
                 yield from _behaviour(child)
 
 
@@ -94,10 +95,13 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
         case ast.Compare(left=left, ops=operators, comparators=others):
             for place, operator in enumerate(operators):
                 for other in COMPARISONS[type(operator)]:
-                    yield (
-                        node,
-                        ast.unparse(ast.Compare(left, [*operators[:place], other(), *operators[place + 1 :]], others)),
-                    )
+                    changed = [*operators[:place], other(), *operators[place + 1 :]]
+                    yield node, ast.unparse(ast.Compare(left, changed, others))
+            sides = [left, *others]
+            for place, side in enumerate(sides):
+                for number in _near(side):
+                    first, *rest = [*sides[:place], number, *sides[place + 1 :]]
+                    yield node, ast.unparse(ast.Compare(first, operators, rest))
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in OPERATORS:
             yield node, ast.unparse(ast.BinOp(left, OPERATORS[type(operator)](), right))
         case ast.AugAssign(target=target, op=operator, value=value) if type(operator) in OPERATORS:
@@ -108,9 +112,9 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
             yield node, ast.unparse(operand)
         case ast.Constant(value=bool(value)):
             yield node, str(not value)
-        case ast.Constant(value=int(value) | float(value)):
-            yield node, str(value + 1)
-            yield node, str(value - 1)
+        case ast.Constant():
+            for number in _near(node):
+                yield node, ast.unparse(number)
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in OPPOSITES:
             function = ast.unparse(node.func).removesuffix(name) + OPPOSITES[name]
             yield node.func, function
@@ -122,6 +126,17 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
             yield node, "continue"
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) if not _is_changed_itself(test):
             yield test, f"not {ast.unparse(test)}"
+
+
+def _is_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in {int, float}
+
+
+def _near(node: ast.expr) -> list[ast.Constant]:
+    """Return the numbers one above and one below; none of what is not a number."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and _is_number(node):
+        return [ast.Constant(node.value + 1), ast.Constant(node.value - 1)]
+    return []
 
 
 def _is_changed_itself(test: ast.expr) -> bool:
