@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from alpharay.strategies.strategy import Strategy
@@ -51,13 +51,43 @@ class ScoredStrategy:
     """First open time that the search did not see, UTC ms."""
     end_time: int
     """End of the window, exclusive, UTC ms."""
+    selected_weight: float | None = None
+    """What selection gives it, in [FLOOR, 1]; None in a market where selection has deployed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A deployed strategy as selection left it."""
+
+    strategy_id: str
+    confidence: float | None
+    """In [0, 1]; None when it was never scored."""
+    ensemble_weight: float | None
+    """Its part of the market's ensemble; None when it is no member (any longer)."""
+
+
+def selected_weights(deployed: Iterable[Deployed]) -> dict[str, float]:
+    """Return the weight of each deployed strategy's vote, in [FLOOR, 1].
+
+    Its confidence times its part of the ensemble over the largest part: the votes stand to each other as in the
+    ensemble, and are as sure as selection is of them. One that is no member stays only until its place is taken
+    (`alpharay.selection.rotation`), and counts as the least of the members; alone, without any member, in full.
+    """
+    found = list(deployed)
+    parts = [item.ensemble_weight for item in found if item.ensemble_weight is not None]
+    largest, least = max(parts, default=1.0), min(parts, default=1.0)
+    return {
+        item.strategy_id: min(max((item.confidence or 0.0) * (item.ensemble_weight or least) / largest, FLOOR), 1.0)
+        for item in found
+    }
 
 
 def weight(stored: ScoredStrategy) -> float:
     """Return the weight of a strategy's vote, in [FLOOR, 1].
 
-    weight = least + (most - least) * q, with the bounds of its status (`TRUST`) and q = S * k * n / (n + 10), from 0
-    to 1:
+    Where selection has deployed strategies it is theirs to say (`selected_weights`), and all others count FLOOR.
+    Elsewhere weight = least + (most - least) * q, with the bounds of its status (`TRUST`) and q = S * k * n / (n + 10),
+    from 0 to 1:
 
     * S: the smaller of the annual Sharpe ratios in and out of sample; out of sample alone may be luck,
       in sample alone is selection.
@@ -65,6 +95,8 @@ def weight(stored: ScoredStrategy) -> float:
 
     A missing, infinite, zero or negative result makes q zero. A status without a vote leaves FLOOR.
     """
+    if stored.selected_weight is not None:
+        return stored.selected_weight
     least, most = TRUST.get(stored.status, (FLOOR, FLOOR))
     out, inside = _number(stored.out_of_sample, "sharpe"), _number(stored.in_sample, "sharpe")
     trades = _number(stored.out_of_sample, "trades")

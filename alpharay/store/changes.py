@@ -18,16 +18,18 @@ class DataVersion(NamedTuple):
     candle_offsets: int
     """The candle sink's offsets, summed: it grows with every batch."""
     strategies: str
-    """A digest of every stored strategy's identity, status and time of evaluation."""
+    """A digest of every stored strategy's identity, status and time of evaluation, and of every ensemble's time."""
 
 
-# Reads a few rows of offsets and the strategies, no candle.
+# Reads a few rows of offsets, the strategies and an ensemble a market, no candle.
 _VERSION = """
 SELECT
     (SELECT coalesce(sum(next_offset), 0) FROM consumer_offsets WHERE topic = %s),
     (
         SELECT coalesce(sum(hashtextextended(strategy_id || status || last_evaluated_at, 0)), 0) || ':' || count(*)
         FROM strategies
+    ) || ':' || (
+        SELECT coalesce(sum(hashtextextended(exchange || symbol || timeframe || chosen_at, 0)), 0) FROM ensembles
     )
 """
 

@@ -15,6 +15,7 @@ from alpharay.bus.messages import EnsembleChosen, EnsembleMember, StrategyRotati
 from alpharay.bus.topics import ENSEMBLES, ROTATIONS, STRATEGY_SCORES
 from alpharay.selection.confidence import KindRecord
 from alpharay.selection.market_selection import MarketSelection
+from alpharay.signals.evidence import Deployed
 from alpharay.store.candle_rows import Market
 from alpharay.store.outbox import add_to_outbox
 from alpharay.store.strategy_status import DEPLOYED, REJECTED, RETIRED, VALIDATED, change_status
@@ -26,6 +27,17 @@ SELECT s.strategy_id, s.strategy, s.parameters, s.start_time, s.train_end_time, 
        CASE WHEN s.status = 'DEPLOYED' THEN coalesce(d.deployed_at, s.end_time) END
 FROM strategies s LEFT JOIN deployments d ON d.strategy_id = s.strategy_id AND d.withdrawn_at IS NULL
 WHERE s.exchange = %s AND s.symbol = %s AND s.timeframe = %s AND s.status IN ('VALIDATED', 'DEPLOYED')
+ORDER BY s.strategy_id
+"""
+
+_DEPLOYED = """
+SELECT s.strategy_id, c.confidence, m.weight
+FROM strategies s
+LEFT JOIN strategy_scores c ON c.strategy_id = s.strategy_id
+LEFT JOIN ensembles e ON (e.exchange, e.symbol, e.timeframe) = (s.exchange, s.symbol, s.timeframe)
+LEFT JOIN LATERAL jsonb_to_recordset(e.members) AS m (strategy_id text, weight double precision)
+    ON m.strategy_id = s.strategy_id
+WHERE s.exchange = %s AND s.symbol = %s AND s.timeframe = %s AND s.status = 'DEPLOYED'
 ORDER BY s.strategy_id
 """
 
@@ -86,6 +98,11 @@ def markets_with_trusted(connection: Connection[TupleRow]) -> list[Market]:
 def trusted_strategies(connection: Connection[TupleRow], market: Market) -> list[TrustedRow]:
     """Return a market's validated and deployed strategies, by id."""
     return [TrustedRow(*row) for row in connection.execute(_TRUSTED, tuple(market)).fetchall()]
+
+
+def deployed_strategies(connection: Connection[TupleRow], market: Market) -> list[Deployed]:
+    """Return a market's deployed strategies with what selection thinks of them, by id."""
+    return [Deployed(*row) for row in connection.execute(_DEPLOYED, tuple(market)).fetchall()]
 
 
 def kind_records(connection: Connection[TupleRow]) -> dict[str, KindRecord]:

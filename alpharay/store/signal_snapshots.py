@@ -14,12 +14,14 @@ from psycopg.rows import TupleRow
 
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
-from alpharay.signals.evidence import TRUST, TRUSTED_STATUSES, ScoredStrategy, weight
+from alpharay.signals.evidence import FLOOR, TRUST, TRUSTED_STATUSES, ScoredStrategy, selected_weights, weight
 from alpharay.signals.snapshot import EMPTY, MarketView, Snapshot, market_view, snapshot_of
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, load_newest_candles
 from alpharay.store.changes import DataVersion, data_version, list_markets, markets_with_newer_candles
+from alpharay.store.selection import deployed_strategies
 from alpharay.store.strategies import StoredStrategy, best_strategies
+from alpharay.store.strategy_status import DEPLOYED
 from alpharay.strategies.codec import strategy_from_json
 
 STRATEGIES_A_MARKET = 20
@@ -91,10 +93,10 @@ class SignalSnapshots:
 
     def _read_strategies(self, connection: Connection[TupleRow], market: Market) -> None:
         """Read a market's strategies; where they start earlier than its candles do, those too."""
-        # Each kind by itself, or candidates with better scores in sample would crowd out the validated ones.
+        # Each kind by itself, or those with better scores in sample would crowd out those that are trusted more.
         stored = [
             item
-            for statuses in (TRUSTED_STATUSES, TRUST.keys() - TRUSTED_STATUSES)
+            for statuses in ({DEPLOYED}, TRUSTED_STATUSES - {DEPLOYED}, TRUST.keys() - TRUSTED_STATUSES)
             for item in best_strategies(
                 connection,
                 exchange=market.exchange,
@@ -104,7 +106,7 @@ class SignalSnapshots:
                 limit=CONSIDERED_A_MARKET,
             )
         ]
-        found = _best_of(stored)
+        found = _best_of(stored, selected_weights(deployed_strategies(connection, market)))
         if self._strategies.get(market) == found:
             return
         self._strategies[market] = found
@@ -169,13 +171,19 @@ def joined(older: Candles, newer: Candles) -> Candles:
     )
 
 
-def _best_of(stored: list[StoredStrategy]) -> tuple[tuple[ScoredStrategy, ...], tuple[str, ...]]:
-    """Return the strategies of most weight that may speak, and what could not be read."""
+def _best_of(
+    stored: list[StoredStrategy], selected: Mapping[str, float]
+) -> tuple[tuple[ScoredStrategy, ...], tuple[str, ...]]:
+    """Return the strategies of most weight that may speak, and what could not be read.
+
+    `selected` has the weights of the deployed ones; when there are any, nobody else decides.
+    """
     readable: list[ScoredStrategy] = []
     problems: list[str] = []
     for item in stored:
         try:
-            readable.append(scored_strategy(item))
+            one = scored_strategy(item)
+            readable.append(replace(one, selected_weight=selected.get(one.strategy_id, FLOOR)) if selected else one)
         except ValueError as error:
             problems.append(f"{item.strategy_id}: {error}")
     best = heapq.nsmallest(STRATEGIES_A_MARKET, readable, key=lambda item: (-weight(item), item.strategy_id))

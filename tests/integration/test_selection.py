@@ -18,9 +18,11 @@ from alpharay.bus.messages import DiscoveredStrategy
 from alpharay.market.candles import Candles
 from alpharay.selection.market_selection import SelectionSettings
 from alpharay.selection.rotation import RotationSettings
+from alpharay.signals.evidence import FLOOR
 from alpharay.store.candle_rows import Market
 from alpharay.store.database import DatabasePool, open_pool
 from alpharay.store.migrate import migrate
+from alpharay.store.signal_snapshots import SignalSnapshots
 from alpharay.store.strategies import store_strategy
 from alpharay.store.strategy_status import change_status, transitions
 from alpharay.strategies.catalogue import strategy_named
@@ -118,6 +120,29 @@ def test_the_best_are_deployed_once_however_often_and_by_however_many_it_is_deci
     scores = next(value for topic, value in sent if topic == "strategy-confidence-scores")
     assert {one["strategy_id"] for one in scores["scores"]} == set(ids.values())
     assert all(one["unseen_days"] == 300 for one in scores["scores"])
+
+
+def test_where_strategies_are_deployed_they_decide_the_signal_with_the_weights_of_the_ensemble(database, pool):
+    store_candles(database, trending())
+    for name in NAMES:
+        validated(pool, name)
+    snapshots = SignalSnapshots()
+    with pool.connection() as connection:
+        before = snapshots.refresh(connection).find(MARKET.symbol)
+    selection = decide(pool, MARKET, SETTINGS)
+    with pool.connection() as connection:
+        after = snapshots.refresh(connection).find(MARKET.symbol)
+    assert {one.status for one in before.strategies} == {"VALIDATED"}
+    members = {one.strategy_id: one for one in selection.ensemble.members}
+    deployed = [one for one in after.strategies if one.status == "DEPLOYED"]
+    assert len(deployed) == 2
+    largest = max(members[one.strategy_id].weight for one in deployed)
+    for one in deployed:
+        member = members[one.strategy_id]
+        assert one.weight == pytest.approx(max(member.confidence * member.weight / largest, FLOOR))
+    assert {one.weight for one in after.strategies if one.status == "VALIDATED"} == {FLOOR}
+    with pool.connection() as connection:
+        assert snapshots.refresh(connection).find(MARKET.symbol) is after, "nothing changed"
 
 
 def test_a_deployed_strategy_that_decays_retires_and_says_why(database, pool):

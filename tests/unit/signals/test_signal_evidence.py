@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from alpharay.signals.evidence import FLOOR, YEAR_MS, ScoredStrategy, weight
+from alpharay.signals.evidence import FLOOR, YEAR_MS, Deployed, ScoredStrategy, selected_weights, weight
 from alpharay.strategies.catalogue import strategy_named
 
 
@@ -66,3 +67,24 @@ def test_more_years_trades_and_sharpe_count_more_up_to_one() -> None:
 @pytest.mark.parametrize("status", ["REJECTED", "RETIRED", "SOMETHING_NEW"])
 def test_a_status_without_a_vote_has_no_more_than_the_floor(status: str) -> None:
     assert weight(scored(status=status)) == FLOOR
+
+
+def test_deployed_strategies_stand_to_each_other_as_in_the_ensemble_and_are_as_sure_as_their_confidence() -> None:
+    deployed = [Deployed("a", 0.8, 0.5), Deployed("b", 0.6, 0.3), Deployed("c", 0.9, 0.2)]
+    assert selected_weights(deployed) == pytest.approx({"a": 0.8, "b": 0.6 * 0.6, "c": 0.9 * 0.4})
+
+
+def test_a_deployed_strategy_outside_the_ensemble_counts_as_its_least_member() -> None:
+    found = selected_weights([Deployed("a", 0.8, 0.6), Deployed("b", 0.8, 0.4), Deployed("left", 0.8, None)])
+    assert found["left"] == pytest.approx(found["b"])
+    assert selected_weights([Deployed("alone", 0.7, None)]) == {"alone": 0.7}
+
+
+def test_a_deployed_strategy_without_confidence_counts_next_to_nothing_and_none_deployed_is_no_weight() -> None:
+    assert selected_weights([Deployed("a", None, None), Deployed("b", 0.0, 1.0)]) == {"a": FLOOR, "b": FLOOR}
+    assert selected_weights([]) == {}
+
+
+def test_what_selection_gives_is_the_weight_whatever_the_evidence() -> None:
+    assert weight(replace(scored(status="DEPLOYED"), selected_weight=0.3)) == 0.3
+    assert weight(replace(scored(status="CANDIDATE", out=9.0), selected_weight=FLOOR)) == FLOOR
