@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from alpharay.backtest.bits import WordArray, word_count
-from alpharay.backtest.comparisons import compare_columns, compare_programs, plan_comparisons
 from alpharay.backtest.market import Market
 from alpharay.backtest.plan import Slots, plan_batch
 from alpharay.backtest.rules import CodeArray, RuleProgram
+from alpharay.backtest.steps import plan_steps
+from alpharay.backtest.tiles import run_steps
 from alpharay.market.candles import FloatArray
 from alpharay.strategies.strategy import Strategy
 
@@ -30,7 +31,7 @@ class Chunk:
     bits: WordArray
     """(sets, words)."""
     rows: CodeArray
-    """(genomes, tests, 3): see `alpharay.backtest.comparisons.plan_comparisons`."""
+    """(genomes, tests, 3): see `alpharay.backtest.steps.plan_steps`."""
 
 
 def compared_chunks(strategy: Strategy, program: RuleProgram, genomes: FloatArray, market: Market) -> Iterator[Chunk]:
@@ -52,11 +53,9 @@ def compared_chunks(strategy: Strategy, program: RuleProgram, genomes: FloatArra
         for start in range(0, len(genomes), size):
             chunk = slice(start, min(start + size, len(genomes)))
             slots.fill_own(chunk, first)
-            columns, programs, rows, count = plan_comparisons(strategy, program, plan, genomes, chunk, slots)
+            steps, rows, count = plan_steps(plan, program, chunk, slots)
             bits = np.empty((count, words), dtype=np.uint64)
-            compare_columns(slab.values, columns.pairs, columns.levels, columns.known, bits)
-            if len(programs.pairs):
-                compare_programs(slab.values, programs, bits)
+            run_steps(slab.values, slab.bars, steps, bits)
             yield Chunk(chunk, bits, rows)
     finally:
         if own:

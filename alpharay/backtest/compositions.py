@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from alpharay.strategies.expression import Applied, Arithmetic, Previous, Scalar, Series, ta
+from alpharay.strategies.expression import Applied, Arithmetic, Level, Previous, Scalar, Series, ta
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,14 @@ class Delayed(Series):
 
     of: Series
     bars: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Late(Series):
+    """A column read some bars late: the sum of `lags`."""
+
+    of: Series
+    lags: tuple[Scalar, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +153,35 @@ def expand(node: Series) -> Series:
         case Delayed(of=of, bars=lag):
             return Delayed(expand(of), lag)
     return node
+
+
+def push_lags(node: Series, lags: tuple[Scalar, ...] = ()) -> Series:
+    """Return `node`, `lags` bars late, with every delay moved to the columns that arithmetic is over.
+
+    So none needs a value of arithmetic of some bars ago: a stored column has them all.
+    """
+    match node:
+        case Arithmetic(operator=operator, left=left, right=right) if _has_column(node):
+            return Arithmetic(operator, push_lags(left, lags), push_lags(right, lags))
+        case Share(part=left, whole=right, when_zero=when_zero):
+            return Share(push_lags(left, lags), push_lags(right, lags), when_zero)
+        case Previous(of=of, bars=bars) | Delayed(of=of, bars=bars) if _has_column(of):
+            return push_lags(of, (*lags, bars))
+        case Level() | Arithmetic():
+            # Numbers. With a column beside them it tells where nothing is known yet.
+            return node
+        case Applied(indicator=name, inputs=inputs, parameters=parameters):
+            node = Applied(name, tuple(push_lags(part) for part in inputs), parameters)
+    return Late(node, lags) if lags else node
+
+
+def _has_column(node: Series) -> bool:
+    # A number of some bars ago is missing on the first bars, which no column tells then.
+    match node:
+        case Level():
+            return False
+        case Arithmetic(left=left, right=right) | Share(part=left, whole=right):
+            return _has_column(left) or _has_column(right)
+        case Previous(of=of) | Delayed(of=of):
+            return _has_column(of)
+    return True

@@ -34,57 +34,84 @@ def smooth(values: FloatArray, sources: IntArray, lengths: IntArray, factors: Fl
             lanes[place] = min(first + place, count - 1)
         members = lanes[: min(LANES, count - first)]
         for start in range(0, bars, TILE):
-            stop = min(start + TILE, bars)
+            size = min(TILE, bars - start)
             settled = len(members) > 1
             for lane in members:
-                missing = 0
-                row = values[sources[lane], start:stop]
-                for i in range(row.shape[0]):
-                    missing += row[i] != row[i]
-                settled = settled and missing == 0 and valid[lane] >= lengths[lane]
+                settled = settled and valid[lane] >= lengths[lane]
+            running = state[lanes]
             if settled:
-                _advance(values, sources, lanes, start, stop, factors, state, out)
-            else:
-                for lane in members:
-                    row = values[sources[lane]]
-                    for t in range(start, stop):
-                        valid[lane] = valid[lane] + 1 if row[t] == row[t] else 0
-                        # A lane not yet started and a missing value are both NaN: no branch needed.
-                        state[lane] += factors[lane] * (row[t] - state[lane])
-                        if valid[lane] == lengths[lane]:
-                            state[lane] = mean_of_last(row, t, lengths[lane])
-                        out[lane, t] = state[lane]
+                advance_lanes(values, sources[lanes], start, factors[lanes], running, out, lanes, start, size)
+            for place in range(len(members)):
+                lane = members[place]
+                # A missing value leaves nothing but NaN behind it, so the last value tells.
+                if settled and running[place] == running[place]:
+                    state[lane] = running[place]
+                    valid[lane] += size
+                else:
+                    state[lane], valid[lane] = advance_one(
+                        values[sources[lane]],
+                        start,
+                        lengths[lane],
+                        factors[lane],
+                        state[lane],
+                        valid[lane],
+                        out[lane, start : start + size],
+                    )
 
 
 @kernel
-def _advance(
+def advance_one(
+    row: FloatArray, begin: int, length: int, factor: float, average: float, valid: int, out: FloatArray
+) -> tuple[float, int]:
+    """Smooth the values of `row` from `begin` on to `out`, and return the average and how many values are in a row.
+
+    The `length` values up to each must lie in the row, too: an average begins with their mean.
+    """
+    for i in range(out.shape[0]):
+        value = row[begin + i]
+        valid = valid + 1 if value == value else 0
+        # A lane not yet started and a missing value are both NaN: no branch needed.
+        average += factor * (value - average)
+        if valid == length:
+            average = mean_of_last(row, begin + i, length)
+        out[i] = average
+    return average, valid
+
+
+@kernel
+def advance_lanes(
     values: FloatArray,
     sources: IntArray,
-    lanes: IntArray,
-    start: int,
-    stop: int,
+    begin: int,
     factors: FloatArray,
     state: FloatArray,
     out: FloatArray,
+    targets: IntArray,
+    out_begin: int,
+    size: int,
 ) -> None:
+    """Smooth `size` values of eight rows of `values` from `begin` on to eight rows of `out` from `out_begin` on.
+
+    All have begun: `state` has their last values, and gets the new ones.
+    """
     # Eight running values with names of their own stay in registers; an array of them would not.
-    v0, o0 = values[sources[lanes[0]]], out[lanes[0]]
-    v1, o1 = values[sources[lanes[1]]], out[lanes[1]]
-    v2, o2 = values[sources[lanes[2]]], out[lanes[2]]
-    v3, o3 = values[sources[lanes[3]]], out[lanes[3]]
-    v4, o4 = values[sources[lanes[4]]], out[lanes[4]]
-    v5, o5 = values[sources[lanes[5]]], out[lanes[5]]
-    v6, o6 = values[sources[lanes[6]]], out[lanes[6]]
-    v7, o7 = values[sources[lanes[7]]], out[lanes[7]]
-    f0, y0 = factors[lanes[0]], state[lanes[0]]
-    f1, y1 = factors[lanes[1]], state[lanes[1]]
-    f2, y2 = factors[lanes[2]], state[lanes[2]]
-    f3, y3 = factors[lanes[3]], state[lanes[3]]
-    f4, y4 = factors[lanes[4]], state[lanes[4]]
-    f5, y5 = factors[lanes[5]], state[lanes[5]]
-    f6, y6 = factors[lanes[6]], state[lanes[6]]
-    f7, y7 = factors[lanes[7]], state[lanes[7]]
-    for t in range(start, stop):
+    v0, o0 = values[sources[0], begin : begin + size], out[targets[0], out_begin : out_begin + size]
+    v1, o1 = values[sources[1], begin : begin + size], out[targets[1], out_begin : out_begin + size]
+    v2, o2 = values[sources[2], begin : begin + size], out[targets[2], out_begin : out_begin + size]
+    v3, o3 = values[sources[3], begin : begin + size], out[targets[3], out_begin : out_begin + size]
+    v4, o4 = values[sources[4], begin : begin + size], out[targets[4], out_begin : out_begin + size]
+    v5, o5 = values[sources[5], begin : begin + size], out[targets[5], out_begin : out_begin + size]
+    v6, o6 = values[sources[6], begin : begin + size], out[targets[6], out_begin : out_begin + size]
+    v7, o7 = values[sources[7], begin : begin + size], out[targets[7], out_begin : out_begin + size]
+    f0, y0 = factors[0], state[0]
+    f1, y1 = factors[1], state[1]
+    f2, y2 = factors[2], state[2]
+    f3, y3 = factors[3], state[3]
+    f4, y4 = factors[4], state[4]
+    f5, y5 = factors[5], state[5]
+    f6, y6 = factors[6], state[6]
+    f7, y7 = factors[7], state[7]
+    for t in range(size):
         y0 += f0 * (v0[t] - y0)
         y1 += f1 * (v1[t] - y1)
         y2 += f2 * (v2[t] - y2)
@@ -101,14 +128,14 @@ def _advance(
         o5[t] = y5
         o6[t] = y6
         o7[t] = y7
-    state[lanes[0]] = y0
-    state[lanes[1]] = y1
-    state[lanes[2]] = y2
-    state[lanes[3]] = y3
-    state[lanes[4]] = y4
-    state[lanes[5]] = y5
-    state[lanes[6]] = y6
-    state[lanes[7]] = y7
+    state[0] = y0
+    state[1] = y1
+    state[2] = y2
+    state[3] = y3
+    state[4] = y4
+    state[5] = y5
+    state[6] = y6
+    state[7] = y7
 
 
 @kernel

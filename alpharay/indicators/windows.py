@@ -31,44 +31,59 @@ def write_window_means(values: FloatArray, lengths: IntArray, out: FloatArray) -
     binary digits of its length name, the shortest at the newest bar: about log2(length) operations a bar.
     """
     bars = values.shape[0]
-    longest = 1
-    for length in lengths:
-        longest = max(longest, min(length, bars))
-    levels = 0
-    while (1 << levels) <= longest:
-        levels += 1
-    pyramid = np.empty((levels, TILE + longest - 1))
+    longest = _longest_within(lengths, bars)
+    pyramid = np.empty((window_levels(longest), TILE + longest - 1))
     for start in range(0, bars, TILE):
         stop = min(start + TILE, bars)
         first = max(start - longest + 1, 0)
         pyramid[0, : stop - first] = values[first:stop]
-        for level in range(1, levels):
-            half = 1 << (level - 1)
-            full = stop - first - 2 * half + 1
-            newer = pyramid[level - 1, 2 * half - 1 :]
-            older = pyramid[level - 1, half - 1 :]
-            both = pyramid[level, 2 * half - 1 :]
-            for i in range(full):
-                both[i] = (newer[i] + older[i]) * 0.5
+        grow_means(pyramid, stop - first, longest)
         for row in range(lengths.shape[0]):
-            _combine_pieces(pyramid, lengths[row], first, start, out[row, start:stop])
+            warm_up = min(max(lengths[row] - 1 - start, 0), stop - start)
+            out[row, start : start + warm_up] = np.nan
+            if start + warm_up < stop:
+                combine_means(pyramid, lengths[row], start + warm_up - first, out[row, start + warm_up : stop])
 
 
 @kernel
-def _combine_pieces(pyramid: FloatArray, length: int, first: int, start: int, out: FloatArray) -> None:
-    warm_up = min(max(length - 1 - start, 0), out.shape[0])
-    out[:warm_up] = np.nan
-    if warm_up == out.shape[0]:
-        return
-    full = out[warm_up:]
-    newest = start + warm_up - first
+def _longest_within(lengths: IntArray, bars: int) -> int:
+    longest = 1
+    for length in lengths:
+        longest = max(longest, min(length, bars))
+    return longest
+
+
+@kernel
+def window_levels(longest: int) -> int:
+    """Return how many powers of two are no longer than `longest`, 1 among them."""
+    levels = 0
+    while (1 << levels) <= longest:
+        levels += 1
+    return levels
+
+
+@kernel
+def grow_means(pyramid: FloatArray, size: int, longest: int) -> None:
+    """Fill row k of `pyramid` with the means of 2^k of the `size` values in its row 0, for windows up to `longest`."""
+    for level in range(1, window_levels(longest)):
+        half = 1 << (level - 1)
+        newer = pyramid[level - 1, 2 * half - 1 : size]
+        older = pyramid[level - 1, half - 1 :]
+        both = pyramid[level, 2 * half - 1 :]
+        for i in range(newer.shape[0]):
+            both[i] = (newer[i] + older[i]) * 0.5
+
+
+@kernel
+def combine_means(pyramid: FloatArray, length: int, newest: int, out: FloatArray) -> None:
+    """Write the means of `length` values, the newest of the first of them in column `newest` of `pyramid`."""
     shortest = length & -length
     level = 0
     while 1 << level < shortest:
         level += 1
-    newest_piece = pyramid[level, newest : newest + full.shape[0]]
+    newest_piece = pyramid[level, newest : newest + out.shape[0]]
     if length == shortest:
-        full[:] = newest_piece
+        out[:] = newest_piece
     taken = shortest
     while taken < length:
         level += 1
@@ -77,11 +92,11 @@ def _combine_pieces(pyramid: FloatArray, length: int, first: int, start: int, ou
             piece = pyramid[level, newest - taken :]
             share = width / (taken + width)
             if taken == shortest:
-                for i in range(full.shape[0]):
-                    full[i] = newest_piece[i] + (piece[i] - newest_piece[i]) * share
+                for i in range(out.shape[0]):
+                    out[i] = newest_piece[i] + (piece[i] - newest_piece[i]) * share
             else:
-                for i in range(full.shape[0]):
-                    full[i] += (piece[i] - full[i]) * share
+                for i in range(out.shape[0]):
+                    out[i] += (piece[i] - out[i]) * share
             taken += width
 
 
@@ -111,47 +126,48 @@ def write_window_extremes(values: FloatArray, lengths: IntArray, side: float, ou
     The higher of two overlapping windows of a power of two; these come from each other and serve all lengths.
     """
     bars = values.shape[0]
-    longest = 1
-    for length in lengths:
-        longest = max(longest, min(length, bars))
-    levels = 0
-    while (1 << levels) <= longest:
-        levels += 1
-    pyramid = np.empty((levels, TILE + longest - 1))
+    longest = _longest_within(lengths, bars)
+    pyramid = np.empty((window_levels(longest), TILE + longest - 1))
     for start in range(0, bars, TILE):
         stop = min(start + TILE, bars)
         first = max(start - longest + 1, 0)
         lowest_level = pyramid[0]
         for i in range(stop - first):
             lowest_level[i] = side * values[first + i]
-        for level in range(1, levels):
-            half = 1 << (level - 1)
-            _higher(
-                pyramid[level - 1, 2 * half - 1 : stop - first],
-                pyramid[level - 1, half - 1 :],
-                pyramid[level, 2 * half - 1 :],
-            )
+        grow_extremes(pyramid, stop - first, longest)
         for row in range(lengths.shape[0]):
-            length = lengths[row]
-            warm_up = min(max(length - 1 - start, 0), stop - start)
-            window = out[row, start:stop]
-            window[:warm_up] = np.nan
-            if warm_up == stop - start:
-                continue
-            level = 0
-            while (2 << level) <= length:
-                level += 1
-            newest = start + warm_up - first
-            newer = pyramid[level, newest : stop - first]
-            older = pyramid[level, newest - length + (1 << level) :]
-            full = window[warm_up:]
-            if side > 0.0:
-                _higher(newer, older, full)
-            else:
-                for i in range(newer.shape[0]):
-                    a = newer[i]
-                    b = older[i]
-                    full[i] = -(a if a > b or a != a else b)
+            warm_up = min(max(lengths[row] - 1 - start, 0), stop - start)
+            out[row, start : start + warm_up] = np.nan
+            if start + warm_up < stop:
+                full = out[row, start + warm_up : stop]
+                combine_extremes(pyramid, lengths[row], start + warm_up - first, side, full)
+
+
+@kernel
+def grow_extremes(pyramid: FloatArray, size: int, longest: int) -> None:
+    """Do what `grow_means` does with the highest values."""
+    for level in range(1, window_levels(longest)):
+        half = 1 << (level - 1)
+        _higher(
+            pyramid[level - 1, 2 * half - 1 : size],
+            pyramid[level - 1, half - 1 :],
+            pyramid[level, 2 * half - 1 :],
+        )
+
+
+@kernel
+def combine_extremes(pyramid: FloatArray, length: int, newest: int, side: float, out: FloatArray) -> None:
+    """Do what `combine_means` does with the highest values, or with the lowest, whose row 0 holds them negated."""
+    level = window_levels(length) - 1
+    newer = pyramid[level, newest : newest + out.shape[0]]
+    older = pyramid[level, newest - length + (1 << level) :]
+    if side > 0.0:
+        _higher(newer, older, out)
+    else:
+        for i in range(newer.shape[0]):
+            a = newer[i]
+            b = older[i]
+            out[i] = -(a if a > b or a != a else b)
 
 
 @kernel

@@ -11,16 +11,22 @@ from test_kernel_equals_plain import random_candles
 
 from alpharay.backtest.batches import compared_chunks
 from alpharay.backtest.bits import pack, unpack
-from alpharay.backtest.compositions import Delayed, Share
+from alpharay.backtest.compositions import Delayed, Late, Share, push_lags
 from alpharay.backtest.market import open_market
-from alpharay.backtest.operands import LEAF, LEVEL, REGISTER, Leaf, compile_operand
+from alpharay.backtest.plan import Slots, plan_batch
 from alpharay.backtest.rules import AND_CODE, OR_CODE, compile_rules, run_rule, settle_conflicts
+from alpharay.backtest.steps import plan_steps
+from alpharay.backtest.tiles import AVERAGE, COMPARE, MEAN, MULTIPLY, OPERATION, SUBTRACT
 from alpharay.market.candles import Candles
 from alpharay.strategies.evaluation import signals
-from alpharay.strategies.expression import Condition, Level, P, close, high, low, open_, ta, volume
+from alpharay.strategies.expression import Condition, Level, P, close, high, low, open_, parameters_in, ta, volume
 from alpharay.strategies.strategy import Integer, Real, Strategy
 
-RANGES = {"n": Integer("n", 2, 30, default=9), "level": Real("level", -5.0, 150.0, default=100.0)}
+RANGES = {
+    "n": Integer("n", 2, 30, default=9),
+    "m": Integer("m", 2, 300, default=9),
+    "level": Real("level", -5.0, 150.0, default=100.0),
+}
 
 
 def strategy_of(*rules: Condition, names: tuple[str, ...] = ()) -> Strategy:
@@ -177,7 +183,6 @@ def test_a_share_of_nothing_counts_as_it_says() -> None:
     )
     line = ta.stochastic_k(5)
     check(strategy_of(line > 49.0, ~(line > 51.0)), flat)
-    assert compile_operand(Share(close, volume, 0.5)).is_column
 
 
 def test_a_rule_is_compiled_to_shared_tests_and_literals() -> None:
@@ -208,38 +213,80 @@ def test_the_depth_is_the_most_results_that_wait() -> None:
     assert compile_rules(strategy_of(a & (b & (c & d)), a)).depth == 4
 
 
-def test_an_operand_is_instructions_over_columns_and_levels() -> None:
-    operand = compile_operand((close - open_.previous(3)) * 2.0)
-    assert operand.leaves == (Leaf(close, ()), Leaf(open_, (3,)))
-    assert operand.levels == (2.0,)
-    # Subtract leaf 1 from leaf 0 into register 0, multiply that with level 0.
-    assert operand.instructions == ((1, 0, LEAF, 0, LEAF, 1), (2, 0, REGISTER, 0, LEVEL, 0))
-    assert operand.result == (REGISTER, 0)
-    assert (operand.is_column, operand.is_level) == (False, False)
+def operations(strategy: Strategy, genomes: np.ndarray, candles: Candles) -> list[int]:
+    """What is worked out in a tile for these genomes, sorted."""
+    program, market = compile_rules(strategy), open_market(candles)
+    plan = plan_batch(strategy, program, genomes, market.columns)
+    slots = Slots(plan, market)
+    slots.fill_shared()
+    steps = plan_steps(plan, program, slice(0, len(genomes)), slots)[0]
+    return sorted(steps.table[:, OPERATION].tolist())
 
 
-def test_plain_columns_and_levels_need_no_instructions() -> None:
-    column, level, late = compile_operand(close), compile_operand(Level(P.level)), compile_operand(close.previous(2))
-    assert (column.is_column, column.is_level, column.instructions) == (True, False, ())
-    assert (level.is_column, level.is_level, level.levels) == (False, True, (P.level,))
-    assert (late.is_column, late.leaves) == (False, (Leaf(close, (2,)),))
+def test_arithmetic_is_worked_out_once_for_all_who_compare_it() -> None:
+    spread = (close - open_.previous(3)) * 2.0
+    strategy = strategy_of((spread > 1.0) & (spread < high), spread.crosses_below(low))
+    genomes = np.empty((5, 0))
+    assert operations(strategy, genomes, ticked(90)) == sorted([SUBTRACT, MULTIPLY, COMPARE, COMPARE, COMPARE])
 
 
-def test_what_is_used_twice_is_stored_once_and_lags_add_up() -> None:
-    operand = compile_operand((close + close) * 3.0 + 3.0)
-    assert operand.leaves == (Leaf(close, ()),)
-    assert operand.levels == (3.0,)
-    late = compile_operand(Delayed((close - open_).previous(2), P.n))
-    assert late.leaves == (Leaf(close, (P.n, 2)), Leaf(open_, (P.n, 2)))
+def test_averages_of_many_genomes_are_never_stored_and_those_of_few_are() -> None:
+    line = close.crosses_above(ta.ema(P.n, of=ta.sma(P.m)))
+    strategy = strategy_of(line, ~line, names=("n", "m"))
+    candles = ticked(1_300)
+    lengths = np.array([(n, m) for n in range(2, 8) for m in range(2, 8)], dtype=np.float64)
+    # 36 pairs, 6 inner averages: these are stored, as is the close.
+    assert operations(strategy, lengths, candles).count(AVERAGE) == 36
+    assert operations(strategy, lengths, candles).count(MEAN) == 0
+    assert operations(strategy, lengths[::6], candles).count(AVERAGE) == 0
+    check(strategy, candles, lengths)
+
+
+def test_lags_go_to_the_columns_and_add_up() -> None:
+    late = push_lags(Delayed((close - open_).previous(2), P.n))
+    assert late == Late(close, (P.n, 2)) - Late(open_, (P.n, 2))
+    assert push_lags(ta.sma(3, of=close.previous(4)).previous(1)) == Late(ta.sma(3, of=Late(close, (4,))), (1,))
+    assert push_lags(Share(close, volume, 0.5).previous(1)) == Share(Late(close, (1,)), Late(volume, (1,)), 0.5)
 
 
 def test_a_number_of_some_bars_ago_is_a_column_since_it_is_missing_at_first() -> None:
     late = Level(5.0).previous(3)
-    assert compile_operand(late).leaves == (Leaf(late, ()),)
+    assert push_lags(late) == late
+    assert push_lags((close + 5.0).previous(3)) == Late(close, (3,)) + 5.0
     candles = ticked(20)
     check(strategy_of(late > 4.0, ~(late > 4.0)), candles)
-    both = (close + 5.0).previous(3)
-    assert compile_operand(both).leaves == (Leaf(close, (3,)),)
+    check(strategy_of(late.previous(2) > 4.0, ~(late.previous(2) > 4.0)), candles)
+
+
+LINES = {
+    "average of arithmetic": ta.ema(P.n, of=close - ta.sma(P.m)),
+    "Wilder's average of an average": ta.wilder(P.n, of=ta.ema(P.m, of=close * P.level)),
+    "mean of means": ta.sma(P.n, of=ta.sma(P.m, of=close / volume)),
+    "highest of lowest": ta.highest(P.n, of=ta.lowest(P.m, of=close - open_)),
+    "late average": ta.ema(P.n, of=ta.sma(P.m)).previous(40) + ta.ema(P.n, of=ta.sma(P.m)),
+    "average of a late column": ta.ema(P.n, of=close.previous(7) * P.level),
+    "window over a late series": ta.sma(P.m, of=ta.ema(P.n).previous(3)),
+    "indicator of arithmetic": ta.rsi(P.n, of=close * P.level - ta.sma(P.m)),
+    "arithmetic of numbers": close * (Level(P.n) / Level(P.m)) + (Level(P.level) - 3.0),
+    "share": ta.stochastic_k(P.n) + ta.williams_r(P.m),
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("missing", [(), (3, 900, 1_030, 2_047)])
+def test_what_is_worked_out_in_tiles_says_what_the_plain_form_says(line: str, missing: tuple[int, ...]) -> None:
+    candles = ticked(2_200)
+    quantity = candles.volume.copy()
+    quantity[list(missing)] = np.nan
+    candles = replace(candles, volume=quantity)
+    node = LINES[line] + (volume * 0.0 if missing else close * 0.0)
+    rules = (node.crosses_above(node.previous()) & ~(node > 60.0), ~node.crosses_below(close))
+    names = sorted(parameters_in(rules[0]))
+    random = np.random.default_rng(3)
+    drawn = {"n": random.integers(2, 31, 45), "m": random.integers(2, 12, 45), "level": random.uniform(-5.0, 150.0, 45)}
+    drawn["m"][::9] = 300
+    genomes = np.column_stack([drawn[name] for name in names]).astype(np.float64)
+    check(strategy_of(*rules, names=tuple(names)), candles, genomes)
 
 
 def settled(*rules: list[int]) -> list[list[int]]:
