@@ -15,7 +15,7 @@ KERNEL = "alpharay.backtest"
 
 
 def interpret(module: str) -> None:
-    """From now on run `module` and what is built on it as plain Python; the rest of the kernel stays compiled.
+    """Import `module` and what is built on it as plain Python; the rest of the kernel stays compiled.
 
     Compiled code cannot call Python, so what calls a mutant must be Python too. Call it before any of it is imported.
     """
@@ -27,6 +27,10 @@ def interpret(module: str) -> None:
         importlib.import_module(name)
     _Intrinsic.__call__ = _call_intrinsic
     numba.config.DISABLE_JIT = True
+    for name in sorted(above):
+        importlib.import_module(name)
+    # Numba cannot compile with it either, and an indicator may still have to be.
+    numba.config.DISABLE_JIT = False
 
 
 def _imports(path: Path) -> set[str]:
