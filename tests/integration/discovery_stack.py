@@ -15,6 +15,7 @@ import pytest
 from conftest import REPOSITORY, Stack
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.bus.messages import CandleMessage, DiscoveryRequest
 from alpharay.discovery.search import SearchSettings, discover
 from alpharay.market.candles import VALUE_COLUMNS, Candles
@@ -85,10 +86,15 @@ def current(stack: Stack, database: str) -> Settings:
 
 
 def requests_of(
-    pool: DatabasePool, symbol: str, names: tuple[str, ...] = NAMES, search: SearchSettings = SEARCH
+    pool: DatabasePool,
+    symbol: str,
+    names: tuple[str, ...] = NAMES,
+    search: SearchSettings = SEARCH,
+    frictions: Frictions | None = None,
 ) -> list[DiscoveryRequest]:
     """Return the requests of a search on all stored candles of the symbol."""
-    return make_requests(pool, [symbol], "1d", [4 * WINDOW], strategies_from(",".join(names)), search, Costs())
+    strategies = strategies_from(",".join(names))
+    return make_requests(pool, [symbol], "1d", [4 * WINDOW], strategies, search, Costs(), frictions=frictions)
 
 
 def publish_and_queue(current: Settings, pool: DatabasePool, requests: list[DiscoveryRequest]) -> None:
@@ -117,7 +123,8 @@ def expected_champions(candles: Candles, requests: list[DiscoveryRequest]) -> di
         strategy, (costs, frictions) = CATALOGUE[request.strategy_name], requested_costs(request)
         report = discover(strategy, candles, requested_search(request), costs=costs, frictions=frictions)
         for champion in report.champions:
-            identity = strategy_id(strategy_to_json(strategy), champion.parameters, request.symbol, request.timeframe)
+            timeframe = request.resample_to or request.timeframe
+            identity = strategy_id(strategy_to_json(strategy), champion.parameters, request.symbol, timeframe)
             found[identity] = champion.score
     return found
 

@@ -16,6 +16,7 @@ from discovery_stack import (  # noqa: F401 - fixtures are found by their names
 )
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import FeeTier, Frictions, frictions_to_json
 from alpharay.backtest.metrics import metrics_json
 from alpharay.backtest.single import backtest_strategy
 from alpharay.backtest.stops import Stops
@@ -32,6 +33,8 @@ from alpharay.strategies.catalogue import CATALOGUE
 from alpharay.strategies.codec import strategy_to_json
 from ray_jobs.consume import consume_once
 from ray_jobs.queued_backtests import BacktestQueue, work_backtests
+
+FRICTIONS = Frictions(fee_tiers=(FeeTier(volume=0.0, fee=0.003),), tick_size=0.5, lot_size=0.25)
 
 
 def request_of(candles: Candles, request_id: str, **changes: object) -> BacktestRequest:
@@ -73,21 +76,23 @@ def test_a_request_on_kafka_becomes_the_result_of_the_same_backtest_once(
     carried = request_of(
         candles, "carried", strategy_name="MINE", strategy=strategy_to_json(CATALOGUE["PARABOLIC_SAR"])
     )
-    requests = [plain, late, carried]
+    dear = request_of(candles, "dear", frictions=frictions_to_json(FRICTIONS))
+    requests = [plain, late, carried, dear]
     publish(current, [*requests, *requests])
     consume_once(current)
-    assert states(pool, requests) == [("QUEUED", 0)] * 3
+    assert states(pool, requests) == [("QUEUED", 0)] * 4
     with pool.connection() as connection:
         connection.execute("DELETE FROM backtests WHERE symbol <> %s", (candles.symbol,))
     told: list[BacktestEnding] = []
-    assert work_backtests(pool, "worker", on_end=told.append) == 3
-    assert states(pool, requests) == [("DONE", 1)] * 3
+    assert work_backtests(pool, "worker", on_end=told.append) == 4
+    assert states(pool, requests) == [("DONE", 1)] * 4
 
     macd, sar = CATALOGUE["MACD_CROSSOVER"], CATALOGUE["PARABOLIC_SAR"]
     expected = [
         backtest_strategy(macd, {**macd.defaults, **parameters}, candles, costs=Costs(fee=0.002)),
         backtest_strategy(macd, macd.defaults, candles.slice(600, len(candles)), stops=Stops(stop_loss=0.05)),
         backtest_strategy(sar, sar.defaults, candles),
+        backtest_strategy(macd, macd.defaults, candles, frictions=FRICTIONS),
     ]
     with pool.connection() as connection:
         for request, result in zip(requests, expected, strict=True):
@@ -112,6 +117,7 @@ def test_what_can_never_run_goes_to_dead_letters_and_what_cannot_run_now_fails_w
     never = {
         "unknown-strategy": {"strategy_name": "NO_SUCH"},
         "unknown-parameter": {"parameters": {"speed": 3.0}},
+        "tick-of-nothing": {"frictions": {"tick_size": 0.0}},
         "broken-order": {"parameters": {"fast": 20.0, "slow": 15.0}},
         "negative-fee": {"fee": -0.1},
         "half-a-trail": {"atr_trail_length": 14},
@@ -131,6 +137,7 @@ def test_what_can_never_run_goes_to_dead_letters_and_what_cannot_run_now_fails_w
     assert reasons.keys() == never.keys()
     assert "NO_SUCH" in reasons["unknown-strategy"]
     assert "fee must be in" in reasons["negative-fee"]
+    assert "tick_size must be above 0" in reasons["tick-of-nothing"]
     work_backtests(pool, "worker")
     with pool.connection() as connection:
         state = backtest_state(connection, empty.request_id)

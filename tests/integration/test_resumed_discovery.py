@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from discovery_stack import (  # noqa: F401 - fixtures are found by their names
     symbol,
 )
 
+from alpharay.backtest.frictions import FeeTier, Frictions, Funding, SquareRootImpact, frictions_to_json
 from alpharay.bus.messages import DiscoveryRequest
 from alpharay.discovery.evaluation import SerialExecutor
 from alpharay.discovery.search import Generation, SearchSettings
@@ -31,11 +33,22 @@ from alpharay.market.candles import Candles
 from alpharay.settings import Settings
 from alpharay.store.database import DatabasePool
 from alpharay.store.runs import enqueue_run, run_state
+from alpharay.store.strategies import best_strategies
 from ray_jobs.consume import consume_once
 from ray_jobs.queued_discovery import SearchQueue, work_queue
 
 LONG = SearchSettings(population=4000, generations=60, top_n=3, seed=7)
 SHORT = SearchSettings(population=20, generations=6, top_n=3, seed=7)
+DEAR = SearchSettings(population=1500, generations=40, patience=40, islands=2, top_n=3, seed=7, timeframes=("3d",))
+FRICTIONS = Frictions(
+    starting_capital=1e6,
+    fee_tiers=(FeeTier(volume=0.0, fee=0.002), FeeTier(volume=3e6, fee=0.0005)),
+    impact=SquareRootImpact(coefficient=0.5),
+    tick_size=0.25,
+    lot_size=0.1,
+    minimum_notional=10.0,
+    funding=Funding(long=0.0001),
+)
 
 
 def queue(pool: DatabasePool, requests: list[DiscoveryRequest]) -> None:
@@ -207,3 +220,54 @@ def test_a_killed_queue_worker_of_ray_is_restarted_and_its_runs_go_on_with_the_s
     assert {status for status, _ in found.values()} == {"DONE"}
     consume_once(current)
     assert stored_scores(pool, candles.symbol) == expected_champions(candles, requests)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_queued_search_with_frictions_is_gone_on_with_after_a_kill_and_ends_as_the_direct_command(
+    ray_cluster: str, pool: DatabasePool, current: Settings, candles: Candles, tmp_path: Path
+) -> None:
+    """Over Kafka, resumed by a worker of Ray; with another time frame and other settings than the defaults too."""
+    from ray_jobs.queue_worker import work_with_ray
+
+    (request,) = requests_of(pool, candles.symbol, ("SMA_RSI",), DEAR, FRICTIONS)
+    (plain,) = requests_of(pool, candles.symbol, ("SMA_RSI",), DEAR)
+    assert request.run_id != plain.run_id
+    publish_and_queue(current, pool, [request])
+    with job(current, "--from-queue", "--workers", "0") as worker:
+        # The account of money compiles first, where no one has used it yet.
+        wait_until(lambda: checkpoint_generation(pool, request.run_id) > 0, "a checkpoint is stored", 240)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(timeout=30)
+    reached = checkpoint_generation(pool, request.run_id)
+    assert 0 < reached < DEAR.generations
+    end_leases(pool)
+    work_with_ray(SearchQueue(), current, workers=1, forever=False, tell=lambda _: None)
+    with pool.connection() as connection:
+        state = run_state(connection, request.run_id)
+    assert state is not None
+    assert (state.status, state.attempts) == ("DONE", 2)
+    assert state.request.frictions == frictions_to_json(FRICTIONS)
+
+    file = tmp_path / "costs.json"
+    file.write_text(json.dumps(frictions_to_json(FRICTIONS)))
+    arguments = (
+        "--symbol", candles.symbol, "--timeframe", "1d", "--timeframes", "3d", "--strategies", "SMA_RSI",
+        "--population", str(DEAR.population), "--generations", str(DEAR.generations), "--patience", "40",
+        "--islands", "2", "--top", "3", "--seed", "7", "--frictions", str(file), "--workers", "0", "--no-store",
+        "--json", "--out", str(tmp_path),
+    )  # fmt: skip
+    with job(current, *arguments, out=subprocess.PIPE) as process:
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    (direct,) = json.loads(output)["searches"]
+    assert direct["frictions"] == frictions_to_json(FRICTIONS)
+    consume_once(current)
+    with pool.connection() as connection:
+        stored = best_strategies(connection, symbol=candles.symbol, limit=10)
+    assert {item.timeframe for item in stored} == {"3d"}
+    found = [(item.parameters, item.score, item.in_sample, item.out_of_sample) for item in stored]
+    assert found == [
+        (item["parameters"], item["score"], item["in_sample"], item["out_of_sample"]) for item in direct["champions"]
+    ]
+    assert stored_scores(pool, candles.symbol) == expected_champions(candles, [request])

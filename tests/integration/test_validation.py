@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from candle_stream import wait_until
 from conftest import REPOSITORY, Stack
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import FeeTier, Frictions, frictions_to_json
 from alpharay.discovery.evaluation import SerialExecutor
 from alpharay.discovery.search import SearchSettings, discover
 from alpharay.market.candles import Candles
+from alpharay.market.resampling import resample
 from alpharay.store.alpha_ledger import draw_interval, ledger_entries
 from alpharay.store.candle_rows import Market
 from alpharay.store.database import DatabasePool, open_pool
@@ -88,14 +91,22 @@ def pool(database: str) -> Iterator[DatabasePool]:
         yield pool
 
 
-def discover_and_store(database: str, pool: DatabasePool, candles: Candles, *, until: int | None = None) -> None:
+def discover_and_store(
+    database: str,
+    pool: DatabasePool,
+    candles: Candles,
+    *,
+    until: int | None = None,
+    search: SearchSettings = SEARCH,
+    frictions: Frictions | None = None,
+) -> None:
     """Store the candles before row `until`, and what a search of the first `SEEN_BARS` finds."""
     store_candles(database, candles.slice(0, until if until is not None else len(candles)))
     market = Market(candles.exchange, candles.symbol, candles.timeframe)
-    report = discover(STRATEGY, candles.slice(0, SEEN_BARS), SEARCH)
+    report = discover(STRATEGY, candles.slice(0, SEEN_BARS), search, frictions=frictions)
     request = discovery_request(
         market, start_time=START_MS, end_time=START_MS + SEEN_BARS * HOUR_MS, strategy_name=STRATEGY.name,
-        settings=SEARCH, costs=Costs(),
+        settings=search, costs=Costs(), frictions=frictions,
     )  # fmt: skip
     with pool.connection() as connection:
         enqueue_run(connection, request)
@@ -153,6 +164,24 @@ def test_a_real_edge_is_validated_with_its_evidence_its_step_and_its_interval(
     assert drawn.interval.start == START_MS + SEEN_BARS * HOUR_MS
     assert tests == [(1, found.test_id, True)]
     assert validate(pool) == [], "nothing is left to validate"
+
+
+def test_what_was_found_with_frictions_on_resampled_candles_is_validated_with_them_and_on_these(
+    database: str, pool: DatabasePool
+) -> None:
+    candles = waves()
+    frictions = Frictions(fee_tiers=(FeeTier(volume=0.0, fee=0.002),), tick_size=0.01, lot_size=0.1)
+    search = replace(SEARCH, timeframes=("2h",), patience=4)
+    discover_and_store(database, pool, candles, search=search, frictions=frictions)
+    assert the_strategy(pool).timeframe == "2h"
+    expected = expected_evidence(pool, resample(candles, "2h"))
+    (status,) = validate(pool)
+    assert status in ("VALIDATED", "INSUFFICIENT")
+    with pool.connection() as connection:
+        (found,) = validations_of(connection, the_strategy(pool).strategy_id)
+    assert found.evidence == expected
+    assert expected["frictions"] == frictions_to_json(frictions)
+    assert expected["timeframe"] == "2h"
 
 
 def test_noise_is_rejected_and_nothing_is_drawn_for_it(database: str, pool: DatabasePool) -> None:
