@@ -94,7 +94,7 @@ def walk_forward_parts(record: Record) -> Parts:
     text = (
         f"The joined account returned {percent(found['total_return'], signed=True)} with a Sharpe ratio of "
         f"{number(found['sharpe'])}, {number(found['excess_sharpe'])} in excess of a market held as often. "
-        f"{percent(found['efficiency'])} of the Sharpe ratio in sample was left, and "
+        f"{_left(found['efficiency'])} of the Sharpe ratio in sample was left, and "
         f"{percent(found['profitable_windows'])} of the windows made money. {found['purged_bars']:,} bars between "
         "search and trading were left out."
     )
@@ -165,6 +165,11 @@ def cost_parts(record: Record) -> Parts:
     ]
     headings = ["costs", "fee + slippage", "excess Sharpe", "return", "Sharpe"]
     return (paragraph(text), drawn(cost_figure(found)), table(headings, rows))
+
+
+def _left(share: float | None) -> str:
+    """Return a share as the beginning of a sentence; a loss leaves nothing, however large it is."""
+    return "Nothing" if share is None or share <= 0.0 else percent(share)
 
 
 def regime_parts(record: Record) -> Parts:

@@ -21,7 +21,7 @@ from alpharay.reports.content import EVOLVED_NOTE, ReportContent, ReportedStrate
 from alpharay.reports.formats import percent
 from alpharay.reports.run_report import run_report, verdict_of, write_report
 from alpharay.reports.search_log import search_log, search_log_from_json, search_log_json
-from alpharay.reports.validation_sections import NOTHING
+from alpharay.reports.validation_sections import NOTHING, walk_forward_parts
 from alpharay.strategies.catalogue import strategy_named
 
 VALIDATION_SECTIONS = ("permutation", "walk-forward", "neighbourhood", "costs", "regimes", "overfitting")
@@ -173,6 +173,15 @@ def test_without_a_validation_it_says_that_nothing_is_validated_and_what_to_run(
     for name in VALIDATION_SECTIONS:
         assert NOTHING in page.sections[name]
         assert page.plots[name] == 0
+
+
+@pytest.mark.parametrize(("efficiency", "said"), [(0.5, "50.0% of"), (-1.6, "Nothing of"), (None, "Nothing of")])
+def test_what_walk_forward_left_of_the_sharpe_ratio_is_never_less_than_nothing(
+    efficiency: float | None, said: str
+) -> None:
+    record = {**validated(), "walk_forward": {**validated()["walk_forward"], "efficiency": efficiency}}
+    text = "".join(part.html for part in walk_forward_parts(record))
+    assert f"{said} the Sharpe ratio in sample was left" in text
 
 
 def test_a_run_without_a_log_says_so() -> None:
