@@ -23,7 +23,7 @@ from alpharay.backtest.bits import (
 )
 from alpharay.backtest.rules import CodeArray
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.smoothing import LANES, advance_lanes, advance_one
+from alpharay.indicators.smoothing import advance_tile
 from alpharay.indicators.windows import combine_extremes, combine_means, grow_extremes, grow_means, window_levels
 from alpharay.market.candles import FloatArray, IntArray
 
@@ -93,8 +93,12 @@ def run_steps(values: FloatArray, bars: int, steps: Steps, bits: WordArray) -> N
                     _recall(table[place], kept, registers, history)
                 inputs, begin = (values, start) if line[LEFT_KIND] == STORED else (registers, history)
                 members = table[step : step + together]
-                _average(inputs, begin, min(size, bars - start), members, numbers[step:], state, valid, registers,
-                         history)  # fmt: skip
+                first, last = line[SECOND], line[SECOND] + together
+                advance_tile(
+                    inputs, members[:, LEFT], begin, members[:, THIRD], numbers[step : step + together, 0],
+                    state[first:last], valid[first:last], registers, members[:, TARGET], history,
+                    min(size, bars - start),
+                )  # fmt: skip
                 for place in range(step, step + together):
                     registers[table[place, TARGET], history + min(size, bars - start) : history + size] = np.nan
                     _keep(table[place], kept, registers, history, size)
@@ -258,46 +262,3 @@ def _open_window(row: FloatArray, begin: int, size: int, before: int, pyramid: F
     missing = max(before - begin, 0)
     pyramid[0, :missing] = np.nan
     pyramid[0, missing : before + size] = row[begin - before + missing : begin + size]
-
-
-@kernel
-def _average(
-    inputs: FloatArray,
-    begin: int,
-    size: int,
-    members: CodeArray,
-    numbers: FloatArray,
-    state: FloatArray,
-    valid: IntArray,
-    registers: FloatArray,
-    history: int,
-) -> None:
-    """Advance up to eight averages over a tile."""
-    count = members.shape[0]
-    settled = count > 1
-    for lane in range(count):
-        settled = settled and valid[members[lane, SECOND]] >= members[lane, THIRD]
-    rows = np.empty(LANES, dtype=np.int64)
-    targets = np.empty(LANES, dtype=np.int64)
-    factors = np.empty(LANES)
-    running = np.empty(LANES)
-    if settled:
-        for place in range(LANES):
-            # A group that is not full does its last lane several times over: the same values to the same place.
-            lane = min(place, count - 1)
-            rows[place] = members[lane, LEFT]
-            targets[place] = members[lane, TARGET]
-            factors[place] = numbers[lane, 0]
-            running[place] = state[members[lane, SECOND]]
-        advance_lanes(inputs, rows, begin, factors, running, registers, targets, history, size)
-    for lane in range(count):
-        place, length = members[lane, SECOND], members[lane, THIRD]
-        # A missing value leaves nothing but NaN behind it, so the last value tells.
-        if settled and running[lane] == running[lane]:
-            state[place] = running[lane]
-            valid[place] += size
-        else:
-            state[place], valid[place] = advance_one(
-                inputs[members[lane, LEFT]], begin, length, numbers[lane, 0], state[place], valid[place],
-                registers[members[lane, TARGET], history : history + size],
-            )  # fmt: skip

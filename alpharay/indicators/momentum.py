@@ -15,7 +15,14 @@ from alpharay.indicators.smoothing import (
     write_exponential_averages,
     write_exponential_differences,
 )
-from alpharay.indicators.windows import change, lagged, ratio, window_mean
+from alpharay.indicators.windows import (
+    change,
+    lagged,
+    ratio,
+    window_mean,
+    write_ratios_of_means,
+    write_window_means,
+)
 from alpharay.market.candles import FloatArray, IntArray
 
 TILE = 256
@@ -92,14 +99,24 @@ def momentum(close: FloatArray, length: int) -> FloatArray:
     return change(close, length)
 
 
-@indicator(inputs=("close",), warm_up=lambda length: length)
+@indicator(
+    inputs=("close",),
+    warm_up=lambda length: length,
+    batch=lambda close, parameters, out: _write_momentum_oscillators(close, whole(parameters[:, 0]), out),
+)
 def cmo(close: FloatArray, length: int) -> FloatArray:
     """Return Chande's momentum oscillator, -100 to 100; 0 in a flat window (Chande & Kroll 1994).
 
     Sums over the window, as Chande defines it; TA-Lib smooths as Wilder does.
     """
+    out = np.empty((1, len(close)))
+    _write_momentum_oscillators(close, whole([length]), out)
+    return out[0]
+
+
+def _write_momentum_oscillators(close: FloatArray, lengths: IntArray, out: FloatArray) -> None:
     moves = change(close)
-    return 100.0 * ratio(window_mean(moves, length), window_mean(np.abs(moves), length), 0.0)
+    write_ratios_of_means(moves, np.abs(moves), lengths, 100.0, 0.0, False, out)
 
 
 def macd_matrix(close: FloatArray, fast: IntArray, slow: IntArray) -> FloatArray:
@@ -161,10 +178,27 @@ def awesome_oscillator(high: FloatArray, low: FloatArray, fast: int, slow: int) 
     return window_mean(median, fast) - window_mean(median, slow)
 
 
-@indicator(inputs=("close",), warm_up=lambda length: max(length - 1, length // 2 + 1))
+@indicator(
+    inputs=("close",),
+    warm_up=lambda length: max(length - 1, length // 2 + 1),
+    batch=lambda close, parameters, out: _write_detrended(close, whole(parameters[:, 0]), out),
+)
 def dpo(close: FloatArray, length: int) -> FloatArray:
     """Return the detrended price: the close `length // 2 + 1` bars ago less the simple average of now."""
-    return lagged(close, length // 2 + 1) - window_mean(close, length)
+    out = np.empty((1, len(close)))
+    _write_detrended(close, whole([length]), out)
+    return out[0]
+
+
+@kernel
+def _write_detrended(close: FloatArray, lengths: IntArray, out: FloatArray) -> None:
+    write_window_means(close, lengths, out)
+    for row in range(lengths.shape[0]):
+        values, lag = out[row], min(lengths[row] // 2 + 1, close.shape[0])
+        values[:lag] = np.nan
+        older, later = close[: close.shape[0] - lag], values[lag:]
+        for i in range(later.shape[0]):
+            later[i] = older[i] - later[i]
 
 
 @indicator(

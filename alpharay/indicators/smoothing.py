@@ -25,38 +25,69 @@ def smooth(values: FloatArray, sources: IntArray, lengths: IntArray, factors: Fl
     """
     bars = values.shape[1]
     count = lengths.shape[0]
+    targets = np.arange(count)
     state = np.full(count, np.nan)
     valid = np.zeros(count, dtype=np.int64)
-    lanes = np.empty(LANES, dtype=np.int64)
     for first in range(0, count, LANES):
-        for place in range(LANES):
-            # A group that is not full does its last lane several times over: the same values to the same place.
-            lanes[place] = min(first + place, count - 1)
-        members = lanes[: min(LANES, count - first)]
+        last = min(first + LANES, count)
         for start in range(0, bars, TILE):
-            size = min(TILE, bars - start)
-            settled = len(members) > 1
-            for lane in members:
-                settled = settled and valid[lane] >= lengths[lane]
-            running = state[lanes]
-            if settled:
-                advance_lanes(values, sources[lanes], start, factors[lanes], running, out, lanes, start, size)
-            for place in range(len(members)):
-                lane = members[place]
-                # A missing value leaves nothing but NaN behind it, so the last value tells.
-                if settled and running[place] == running[place]:
-                    state[lane] = running[place]
-                    valid[lane] += size
-                else:
-                    state[lane], valid[lane] = advance_one(
-                        values[sources[lane]],
-                        start,
-                        lengths[lane],
-                        factors[lane],
-                        state[lane],
-                        valid[lane],
-                        out[lane, start : start + size],
-                    )
+            advance_tile(
+                values,
+                sources[first:last],
+                start,
+                lengths[first:last],
+                factors[first:last],
+                state[first:last],
+                valid[first:last],
+                out,
+                targets[first:last],
+                start,
+                min(TILE, bars - start),
+            )
+
+
+@kernel
+def advance_tile(
+    values: FloatArray,
+    sources: IntArray,
+    begin: int,
+    lengths: IntArray,
+    factors: FloatArray,
+    state: FloatArray,
+    valid: IntArray,
+    out: FloatArray,
+    targets: IntArray,
+    out_begin: int,
+    size: int,
+) -> None:
+    """Smooth `size` values of up to eight rows of `values` from `begin` on to rows of `out` from `out_begin` on.
+
+    `state` and `valid`, how many values are in a row, are those before, and become those after.
+    """
+    count = lengths.shape[0]
+    settled = count > 1
+    for lane in range(count):
+        settled = settled and valid[lane] >= lengths[lane]
+    # A group that is not full does its last lane several times over: the same values to the same place.
+    lanes = np.minimum(np.arange(LANES), count - 1)
+    running = state[lanes]
+    if settled:
+        advance_lanes(values, sources[lanes], begin, factors[lanes], running, out, targets[lanes], out_begin, size)
+    for lane in range(count):
+        # A missing value leaves nothing but NaN behind it, so the last value tells.
+        if settled and running[lane] == running[lane]:
+            state[lane] = running[lane]
+            valid[lane] += size
+        else:
+            state[lane], valid[lane] = advance_one(
+                values[sources[lane]],
+                begin,
+                lengths[lane],
+                factors[lane],
+                state[lane],
+                valid[lane],
+                out[targets[lane], out_begin : out_begin + size],
+            )
 
 
 @kernel

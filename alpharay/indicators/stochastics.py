@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alpharay.indicators.registry import indicator
+from alpharay.indicators.registry import indicator, whole
 from alpharay.indicators.windows import (
     ratio,
     window_absolute_deviation,
@@ -12,8 +12,9 @@ from alpharay.indicators.windows import (
     window_lowest,
     window_mean,
     window_weighted_mean,
+    write_ratios_of_means,
 )
-from alpharay.market.candles import FloatArray
+from alpharay.market.candles import FloatArray, IntArray
 
 
 @indicator(inputs=("high", "low", "close"), warm_up=lambda length: length - 1)
@@ -48,14 +49,27 @@ def cci(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> Fl
 _SYMMETRIC = np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
 
 
-@indicator(inputs=("open", "high", "low", "close"), warm_up=lambda length: length + 2)
+@indicator(
+    inputs=("open", "high", "low", "close"),
+    warm_up=lambda length: length + 2,
+    batch=lambda opening, high, low, close, parameters, out: _write_vigor(
+        opening, high, low, close, whole(parameters[:, 0]), out
+    ),
+)
 def rvi(opening: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return the relative vigor index, mean body by mean range (Ehlers 2002; usual 10); 0 if no range."""
-    body = window_mean(window_weighted_mean(close - opening, _SYMMETRIC), length)
-    return ratio(body, window_mean(window_weighted_mean(high - low, _SYMMETRIC), length), 0.0)
+    out = np.empty((1, len(close)))
+    _write_vigor(opening, high, low, close, whole([length]), out)
+    return out[0]
 
 
-@indicator(inputs=("open", "high", "low", "close"), warm_up=lambda length: length + 5)
+@indicator(
+    inputs=("open", "high", "low", "close"),
+    warm_up=lambda length: length + 5,
+    batch=lambda opening, high, low, close, parameters, out: _write_vigor_signals(
+        opening, high, low, close, whole(parameters[:, 0]), out
+    ),
+)
 def rvi_signal(
     opening: FloatArray,
     high: FloatArray,
@@ -65,3 +79,18 @@ def rvi_signal(
 ) -> FloatArray:
     """Return the relative vigor index's signal line: its average over four bars weighted 1, 2, 2, 1."""
     return window_weighted_mean(rvi(opening, high, low, close, length), _SYMMETRIC)
+
+
+def _write_vigor(
+    opening: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, lengths: IntArray, out: FloatArray
+) -> None:
+    bodies = window_weighted_mean(close - opening, _SYMMETRIC)
+    write_ratios_of_means(bodies, window_weighted_mean(high - low, _SYMMETRIC), lengths, 1.0, 0.0, False, out)
+
+
+def _write_vigor_signals(
+    opening: FloatArray, high: FloatArray, low: FloatArray, close: FloatArray, lengths: IntArray, out: FloatArray
+) -> None:
+    _write_vigor(opening, high, low, close, lengths, out)
+    for row in out:
+        row[:] = window_weighted_mean(row, _SYMMETRIC)

@@ -6,9 +6,9 @@ import numpy as np
 
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator, whole
-from alpharay.indicators.smoothing import wilder_averages, write_wilder_averages
+from alpharay.indicators.smoothing import LANES, TILE, advance_tile, write_wilder_averages
 from alpharay.indicators.volatility import true_range
-from alpharay.indicators.windows import ratio, window_highest
+from alpharay.indicators.windows import window_levels
 from alpharay.market.candles import FloatArray, IntArray
 
 
@@ -25,7 +25,9 @@ def plus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -
 
     Both averages begin with their first `length` values; TA-Lib's begin one bar earlier.
     """
-    return _share_of_range(_directional_movement(high, low), true_range(high, low, close), whole([length]))[0]
+    out = np.empty((1, len(close)))
+    _write_share_of_range(_directional_movement(high, low), true_range(high, low, close), whole([length]), out)
+    return out[0]
 
 
 @indicator(
@@ -38,15 +40,56 @@ def plus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -
 )
 def minus_di(high: FloatArray, low: FloatArray, close: FloatArray, length: int) -> FloatArray:
     """Return Wilder's -DI: downward movement in percent of the average true range, or 0 (Wilder 1978)."""
-    return _share_of_range(_directional_movement(-low, -high), true_range(high, low, close), whole([length]))[0]
+    out = np.empty((1, len(close)))
+    _write_share_of_range(_directional_movement(-low, -high), true_range(high, low, close), whole([length]), out)
+    return out[0]
 
 
 def _write_share_of_range(movement: FloatArray, ranges: FloatArray, lengths: IntArray, out: FloatArray) -> None:
-    out[:] = _share_of_range(movement, ranges, lengths)
+    _write_shares(np.vstack((movement, ranges)), lengths, 1.0 / lengths, False, out)
 
 
-def _share_of_range(movement: FloatArray, ranges: FloatArray, lengths: IntArray) -> FloatArray:
-    return 100.0 * ratio(wilder_averages(movement, lengths), wilder_averages(ranges, lengths), 0.0)
+@kernel
+def _write_shares(
+    columns: FloatArray, lengths: IntArray, factors: FloatArray, directional: bool, out: FloatArray
+) -> None:
+    """Write Wilder's average of the first column in percent of that of the second, 0 where that is 0.
+
+    If `directional`, write the distance of both averages in percent of their sum instead.
+    """
+    bars = columns.shape[1]
+    count = lengths.shape[0]
+    tiles = np.empty((2, LANES, TILE))
+    state = np.full((2, count), np.nan)
+    valid = np.zeros((2, count), dtype=np.int64)
+    targets = np.arange(LANES)
+    for first in range(0, count, LANES):
+        last = min(first + LANES, count)
+        for start in range(0, bars, TILE):
+            size = min(TILE, bars - start)
+            for column in range(2):
+                advance_tile(
+                    columns,
+                    np.full(last - first, column),
+                    start,
+                    lengths[first:last],
+                    factors[first:last],
+                    state[column, first:last],
+                    valid[column, first:last],
+                    tiles[column],
+                    targets[: last - first],
+                    0,
+                    size,
+                )
+            for lane in range(last - first):
+                part, other, row = tiles[0, lane, :size], tiles[1, lane], out[first + lane, start : start + size]
+                if directional:
+                    for i in range(size):
+                        together = part[i] + other[i]
+                        part[i] = abs(part[i] - other[i])
+                        other[i] = together
+                for i in range(size):
+                    row[i] = 100.0 * (part[i] / other[i] if other[i] != 0.0 else 0.0 * part[i])
 
 
 @indicator(
@@ -66,9 +109,13 @@ def adx(high: FloatArray, low: FloatArray, length: int) -> FloatArray:
 
 
 def _write_directional_indices(high: FloatArray, low: FloatArray, lengths: IntArray, out: FloatArray) -> None:
-    upward = wilder_averages(_directional_movement(high, low), lengths)
-    downward = wilder_averages(_directional_movement(-low, -high), lengths)
-    write_wilder_averages(100.0 * ratio(np.abs(upward - downward), upward + downward, 0.0), lengths, out)
+    movements = np.vstack((_directional_movement(high, low), _directional_movement(-low, -high)))
+    shares = np.empty((min(LANES, len(lengths)), len(high)))
+    # A few at a time, so that they are averaged before they have left the cache.
+    for first in range(0, len(lengths), LANES):
+        some = lengths[first : first + LANES]
+        _write_shares(movements, some, 1.0 / some, True, shares[: len(some)])
+        write_wilder_averages(shares[: len(some)], some, out[first : first + len(some)])
 
 
 @kernel
@@ -82,29 +129,108 @@ def _directional_movement(ahead: FloatArray, behind: FloatArray) -> FloatArray:
     return out
 
 
-@indicator(inputs=("high",), warm_up=lambda length: length)
+@indicator(
+    inputs=("high",),
+    warm_up=lambda length: length,
+    batch=lambda high, parameters, out: _write_freshness(high, whole(parameters[:, 0]), out),
+)
 def aroon_up(high: FloatArray, length: int) -> FloatArray:
     """Return 100 at a high of `length` bars, 0 when that is `length` old; of equals the newest (Chande)."""
-    return _freshness(high, window_highest(high, length + 1), length)
+    out = np.empty((1, len(high)))
+    _write_freshness(high, whole([length]), out)
+    return out[0]
 
 
-@indicator(inputs=("low",), warm_up=lambda length: length)
+@indicator(
+    inputs=("low",),
+    warm_up=lambda length: length,
+    batch=lambda low, parameters, out: _write_freshness(-low, whole(parameters[:, 0]), out),
+)
 def aroon_down(low: FloatArray, length: int) -> FloatArray:
     """Return 100 at a low of `length` bars, 0 when that is `length` old; of equals the newest (Chande)."""
-    return _freshness(-low, window_highest(-low, length + 1), length)
+    out = np.empty((1, len(low)))
+    _write_freshness(-low, whole([length]), out)
+    return out[0]
 
 
 @kernel
-def _freshness(values: FloatArray, tops: FloatArray, length: int) -> FloatArray:
+def _write_freshness(values: FloatArray, lengths: IntArray, out: FloatArray) -> None:
+    # Highest values and where they are, for windows of powers of two as in `windows.grow_extremes`.
     bars = values.shape[0]
-    out = np.full(bars, np.nan)
-    for t in range(length, bars):
-        if tops[t] == tops[t]:
-            age = 0
-            while values[t - age] != tops[t]:
-                age += 1
-            out[t] = 100.0 * (length - age) / length
-    return out
+    longest = 1
+    for length in lengths:
+        longest = max(longest, min(length + 1, bars))
+    tops = np.empty((window_levels(longest), TILE + longest - 1))
+    places = np.empty_like(tops)
+    for start in range(0, bars, TILE):
+        stop = min(start + TILE, bars)
+        first = max(start - longest + 1, 0)
+        for i in range(stop - first):
+            tops[0, i] = values[first + i]
+            places[0, i] = i
+        for level in range(1, tops.shape[0]):
+            half = 1 << (level - 1)
+            _newest_of_highest(
+                tops[level - 1, 2 * half - 1 : stop - first],
+                tops[level - 1, half - 1 :],
+                places[level - 1, 2 * half - 1 :],
+                places[level - 1, half - 1 :],
+                tops[level, 2 * half - 1 :],
+                places[level, 2 * half - 1 :],
+            )
+        for row in range(lengths.shape[0]):
+            length = lengths[row]
+            begin = min(max(length, start), stop)
+            out[row, start:begin] = np.nan
+            if begin == stop:
+                continue
+            level = window_levels(length + 1) - 1
+            newer, older = begin - first, begin - first - length - 1 + (1 << level)
+            _write_ages(
+                tops[level, newer : stop - first],
+                tops[level, older:],
+                places[level, newer:],
+                places[level, older:],
+                newer,
+                length,
+                out[row, begin:stop],
+            )
+
+
+@kernel
+def _newest_of_highest(
+    newer: FloatArray,
+    older: FloatArray,
+    newer_place: FloatArray,
+    older_place: FloatArray,
+    top: FloatArray,
+    place: FloatArray,
+) -> None:
+    for i in range(newer.shape[0]):
+        a = newer[i]
+        b = older[i]
+        of_newer = a >= b or a != a
+        top[i] = a if of_newer else b
+        place[i] = newer_place[i] if of_newer else older_place[i]
+
+
+@kernel
+def _write_ages(
+    newer: FloatArray,
+    older: FloatArray,
+    newer_place: FloatArray,
+    older_place: FloatArray,
+    first: int,
+    length: int,
+    out: FloatArray,
+) -> None:
+    for i in range(out.shape[0]):
+        a = newer[i]
+        b = older[i]
+        place = newer_place[i] if a >= b else older_place[i]
+        age = first + i - place
+        known = a == a and b == b
+        out[i] = 100.0 * (length - age) / length if known else np.nan
 
 
 @indicator(inputs=("high", "low"), warm_up=lambda start, increment, maximum: 1, memory="recursive")  # noqa: ARG005

@@ -12,11 +12,12 @@ from alpharay.indicators.windows import (
     direction,
     lagged,
     ratio,
-    window_mean,
+    ratio_of_means,
     window_volume_weighted_mean,
+    write_ratios_of_means,
     write_volume_weighted_means,
 )
-from alpharay.market.candles import FloatArray
+from alpharay.market.candles import FloatArray, IntArray
 
 
 @indicator(
@@ -31,24 +32,43 @@ def vwap(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArra
     return window_volume_weighted_mean((high + low + close) / 3.0, volume, length)
 
 
-@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda length: length)
+@indicator(
+    inputs=("high", "low", "close", "volume"),
+    warm_up=lambda length: length,
+    batch=lambda high, low, close, volume, parameters, out: _write_flow_indices(
+        high, low, close, volume, whole(parameters[:, 0]), out
+    ),
+)
 def mfi(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
     """Return the money flow index, 0 to 100 (Quong & Soudack 1989); 50 where no money flowed either way.
 
     TA-Lib gives 0 when the flows of the window come to less than 1.
     """
+    out = np.empty((1, len(close)))
+    _write_flow_indices(high, low, close, volume, whole([length]), out)
+    return out[0]
+
+
+def _write_flow_indices(
+    high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, lengths: IntArray, out: FloatArray
+) -> None:
     typical = (high + low + close) / 3.0
     move = direction(typical)
     flow = typical * volume
-    inflow = window_mean(np.where(move > 0.0, flow, 0.0 * (flow + move)), length)
-    outflow = window_mean(np.where(move < 0.0, flow, 0.0 * (flow + move)), length)
-    return 100.0 * ratio(inflow, inflow + outflow, 0.5)
+    inflow, outflow = (np.where(side * move > 0.0, flow, 0.0 * (flow + move)) for side in (1.0, -1.0))
+    write_ratios_of_means(inflow, outflow, lengths, 100.0, 0.5, True, out)
 
 
-@indicator(inputs=("high", "low", "close", "volume"), warm_up=lambda length: length - 1)
+@indicator(
+    inputs=("high", "low", "close", "volume"),
+    warm_up=lambda length: length - 1,
+    batch=lambda high, low, close, volume, parameters, out: write_ratios_of_means(
+        _money_flow(high, low, close, volume), volume, whole(parameters[:, 0]), 1.0, 0.0, False, out
+    ),
+)
 def cmf(high: FloatArray, low: FloatArray, close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
     """Return Chaikin's money flow, -1 to 1: accumulated by total volume; 0 where there is no volume."""
-    return ratio(window_mean(_money_flow(high, low, close, volume), length), window_mean(volume, length), 0.0)
+    return ratio_of_means(_money_flow(high, low, close, volume), volume, length, 1.0, 0.0)
 
 
 @indicator(inputs=("close", "volume"), warm_up=lambda: 0, memory="recursive")

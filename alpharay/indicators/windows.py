@@ -100,6 +100,54 @@ def combine_means(pyramid: FloatArray, length: int, newest: int, out: FloatArray
             taken += width
 
 
+def ratio_of_means(part: FloatArray, other: FloatArray, length: int, scale: float, when_zero: float) -> FloatArray:
+    """Return `scale` times the mean of `part` over that of `other`, each of the last `length` values."""
+    out = np.empty((1, len(part)))
+    write_ratios_of_means(part, other, np.array([length]), scale, when_zero, False, out)
+    return out[0]
+
+
+@kernel
+def write_ratios_of_means(
+    part: FloatArray,
+    other: FloatArray,
+    lengths: IntArray,
+    scale: float,
+    when_zero: float,
+    added: bool,
+    out: FloatArray,
+) -> None:
+    """Do what `ratio_of_means` does for each length, to (lengths, bars) `out`; `when_zero` stands for part / 0.
+
+    If `added`, the mean of `part` is taken over the sum of both means.
+    """
+    bars = part.shape[0]
+    longest = _longest_within(lengths, bars)
+    pyramids = np.empty((2, window_levels(longest), TILE + longest - 1))
+    below = np.empty(TILE)
+    for start in range(0, bars, TILE):
+        stop = min(start + TILE, bars)
+        first = max(start - longest + 1, 0)
+        pyramids[0, 0, : stop - first] = part[first:stop]
+        pyramids[1, 0, : stop - first] = other[first:stop]
+        grow_means(pyramids[0], stop - first, longest)
+        grow_means(pyramids[1], stop - first, longest)
+        for row in range(lengths.shape[0]):
+            begin = min(max(lengths[row] - 1, start), stop)
+            out[row, start:begin] = np.nan
+            if begin == stop:
+                continue
+            above, denominator = out[row, begin:stop], below[: stop - begin]
+            combine_means(pyramids[0], lengths[row], begin - first, above)
+            combine_means(pyramids[1], lengths[row], begin - first, denominator)
+            if added:
+                for i in range(above.shape[0]):
+                    denominator[i] = above[i] + denominator[i]
+            for i in range(above.shape[0]):
+                quotient = above[i] / denominator[i]
+                above[i] = scale * (quotient if denominator[i] != 0.0 else when_zero + 0.0 * above[i])
+
+
 def window_mean(values: FloatArray, length: int) -> FloatArray:
     """Return the mean of the last `length` values; NaN before the first full window."""
     return window_means(values, np.array([length]))[0]
