@@ -17,11 +17,13 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from tests.mutation.sites import Mutant, mutants
 from tests.mutation.targets import TARGETS, Target
-from tests.mutation.trial import Verdict, import_once, try_mutant
+from tests.mutation.trial import Verdict, prepare, try_mutant
 
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
@@ -50,13 +52,14 @@ def reason_of(mutant: Mutant, path: str, known: list[dict[str, str]]) -> str | N
 def run_target(
     name: str, target: Target, options: argparse.Namespace, known: list[dict[str, str]]
 ) -> dict[str, object]:
-    """Try a sample of one module's mutants; return its figures."""
+    """Try a sample of one module's mutants; return its figures. Call it in a process that has imported none of it."""
+    prepare(target)
     source = Path(target.path).read_bytes()
     everything = list(mutants(source))
     counted = [mutant for mutant in everything if reason_of(mutant, target.path, known) is None]
     verdict, seconds = try_mutant(target, source, 600, options.examples)
     if verdict is not Verdict.SURVIVED:
-        raise SystemExit(f"the tests of {name} do not pass as they are ({verdict}): {' '.join(target.tests)}")
+        raise RuntimeError(f"the tests of {name} do not pass as they are ({verdict}): {' '.join(target.tests)}")
     limit = int(2 * seconds) + 3
     chosen = sorted(random.Random(options.seed).sample(range(len(counted)), min(options.sample, len(counted))))
     verdicts: Counter[Verdict] = Counter()
@@ -65,6 +68,8 @@ def run_target(
         mutant = counted[place]
         verdict, _ = try_mutant(target, mutant.source, limit, options.examples)
         verdicts[verdict] += 1
+        if verdicts.total() % 20 == 0:
+            print(f"{name}: {verdicts.total()} of {len(chosen)}", file=sys.stderr, flush=True)
         if verdict is Verdict.SURVIVED:
             survivors.append(f"{target.path}:{mutant.line}: {mutant.before} -> {mutant.after}")
             print(f"survived {survivors[-1]}", file=sys.stderr, flush=True)
@@ -81,6 +86,12 @@ def run_target(
     }
 
 
+def in_own_process(name: str, options: argparse.Namespace, known: list[dict[str, str]]) -> dict[str, object]:
+    """Return the figures of one module: what one target runs as Python another needs compiled."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as process:
+        return process.submit(run_target, name, TARGETS[name], options, known).result()
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.split("\n")[0])
@@ -93,8 +104,7 @@ def main() -> None:
     known = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
     with tempfile.TemporaryDirectory(prefix="alpharay-mutants-") as folder:
         copy_repository(Path(folder))
-        import_once()
-        modules = [run_target(name, TARGETS[name], options, known) for name in options.module]
+        modules = [in_own_process(name, options, known) for name in options.module]
     total, killed = (sum(int(str(row[name])) for row in modules) for name in ("mutants", "killed"))
     figures = {"mutants": total, "killed": killed, "share": round(killed / total, 4), "seed": options.seed}
     if options.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,34 @@ from numba.core.extending import _Intrinsic
 KERNEL = "alpharay.backtest"
 
 
-def interpret(module: str) -> None:
-    """Import `module` and what is built on it as plain Python; the rest of the kernel stays compiled.
-
-    Compiled code cannot call Python, so what calls a mutant must be Python too. Call it before any of it is imported.
-    """
-    imports = {f"{KERNEL}.{path.stem}": _imports(path) for path in Path(*KERNEL.split(".")).glob("[a-z]*.py")}
+@cache
+def built_on(module: str) -> frozenset[str]:
+    """Return `module` and what is built on it: compiled code cannot call Python, so all of it must be Python."""
+    imports = {f"{KERNEL}.{path.stem}": _imports(path) for path in _sources()}
     above = {module}
     while added := {name for name, below in imports.items() if below & above} - above:
         above |= added
-    for name in sorted(imports.keys() - above):
+    return frozenset(above)
+
+
+def import_the_rest(module: str) -> None:
+    """Import the kernel, compiled, but for `module` and what is built on it."""
+    for name in sorted({f"{KERNEL}.{path.stem}" for path in _sources()} - built_on(module)):
         importlib.import_module(name)
+
+
+def interpret(module: str) -> None:
+    """Import `module` and what is built on it as plain Python; call `import_the_rest` before."""
     _Intrinsic.__call__ = _call_intrinsic
     numba.config.DISABLE_JIT = True
-    for name in sorted(above):
+    for name in sorted(built_on(module)):
         importlib.import_module(name)
     # Numba cannot compile with it either, and an indicator may still have to be.
     numba.config.DISABLE_JIT = False
+
+
+def _sources() -> list[Path]:
+    return sorted(Path(*KERNEL.split(".")).glob("[a-z]*.py"))
 
 
 def _imports(path: Path) -> set[str]:

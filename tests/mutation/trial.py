@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import gc
 import importlib
 import os
 import resource
@@ -17,7 +19,7 @@ import numba
 import pytest
 from hypothesis import Phase
 
-from tests.mutation.interpreted import KERNEL, interpret
+from tests.mutation.interpreted import KERNEL, import_the_rest, interpret
 from tests.mutation.targets import TOO_SLOW, Target
 
 IMPORTED_ONCE = ("numba", "polars", "scipy.stats", "alpharay.indicators", "alpharay.strategies.catalogue")
@@ -35,10 +37,17 @@ class Verdict(StrEnum):
     SURVIVED = "survived"
 
 
-def import_once() -> None:
-    """Import what every trial shares."""
+def prepare(target: Target) -> None:
+    """Import what every trial of a target shares."""
     for name in IMPORTED_ONCE:
         importlib.import_module(name)
+    if _is_interpreted(target):
+        import_the_rest(target.module)
+    # Numba gets ready at its first compilation, Python compiles and the collector looks at what stays: once is enough.
+    numba.njit(lambda: 0)()
+    for folder in ("alpharay", *{str(Path(test).parent) for test in target.tests}):
+        compileall.compile_dir(folder, quiet=2)
+    gc.freeze()
 
 
 def try_mutant(target: Target, source: bytes, cpu_seconds: int, examples: int) -> tuple[Verdict, float]:
@@ -88,11 +97,16 @@ def _tests(target: Target, cpu_seconds: int, examples: int) -> int:
     if target.compiled:
         # Numba knows a function by the time of its file, and a mutant's is as good as the next one's.
         numba.config.CACHE_DIR = tempfile.mkdtemp(dir=Path.cwd())
-    elif target.module.startswith(KERNEL):
+    elif _is_interpreted(target):
         interpret(target.module)
     quick = f"not ({' or '.join(TOO_SLOW)})"
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--timeout=0", "-k", quick]
+    plain = ["--assert=plain", "--tb=native", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "--timeout=0"]
+    options = ["-x", "-q", *plain, "-k", quick]
     return int(pytest.main([*options, *target.tests], plugins=[_FewExamples(examples)]))
+
+
+def _is_interpreted(target: Target) -> bool:
+    return target.module.startswith(KERNEL) and not target.compiled
 
 
 class _FewExamples:
