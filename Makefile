@@ -1,9 +1,11 @@
 # Every target makes its own environment first: a bare clone and a Python 3.11 or newer are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration benchmarks up down docs lock packages packages-dev
+.PHONY: help demo test lint unit integration mutants coverage benchmarks up down docs lock packages packages-dev
 
 BIN := .venv/bin
 CANDLES ?=
+SAMPLE ?= 60
+MODULES ?=
 # The caller's settings that would make every Python process compile, or import, something else.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
@@ -37,6 +39,13 @@ unit: packages-dev ## tests that need no server
 
 integration: packages-dev ## tests against real servers
 	$(BIN)/python -m pytest tests/integration
+
+mutants: packages-dev ## change the kernel and the validation one place at a time; SAMPLE=60 of each, MODULES="walk metrics"
+	$(BIN)/python -m tests.mutation --sample $(SAMPLE) $(if $(MODULES),--module $(MODULES))
+
+coverage: packages-dev ## lines and branches that the unit tests run, compiled code left out
+	$(BIN)/python -m coverage run -m pytest -q $(addprefix tests/unit/,backtest strategies discovery validation)
+	$(BIN)/python -m coverage report --skip-covered
 
 benchmarks: packages-dev ## every benchmark; CANDLES=PATH names the candles of the backtest
 	$(BIN)/python -m benchmarks.backtest $(if $(CANDLES),--candles "$(CANDLES)")
