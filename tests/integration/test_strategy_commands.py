@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from discovery_stack import candles, current, pool, symbol  # noqa: F401 - fixtures
+from discovery_stack import candles, current, job, pool, symbol  # noqa: F401 - fixtures
 from typer.testing import CliRunner
 
 from alpharay.backtest.metrics import metrics_json
 from alpharay.backtest.single import backtest_strategy
 from alpharay.cli.main import app
+from alpharay.discovery.rule_evolution import EvolutionSettings, evolve_rules
+from alpharay.discovery.search import SearchSettings
 from alpharay.market.candles import Candles
 from alpharay.settings import Settings, settings
 from alpharay.store.database import DatabasePool
 from alpharay.store.runs import run_state
 from alpharay.store.strategies import best_strategies
 from alpharay.strategies.codec import strategy_from_json
+from ray_jobs.backtest_worker import RayExecutor
 from ray_jobs.consume import consume_once
 
 pytestmark = pytest.mark.timeout(300)
@@ -176,3 +181,35 @@ def test_evolved_rules_are_candidates_like_others_and_say_what_was_not_tested(
     (validated,) = told(run("validate", stored[0].strategy_id, "--permutations", 19, "--most-permutations", 19,
                             "--windows", 2, "--workers", 0, "--json"))  # fmt: skip
     assert validated["status"] in ("VALIDATED", "REJECTED", "INSUFFICIENT"), validated
+
+
+def test_an_interrupted_evolution_keeps_what_was_found(
+    current: Settings, pool: DatabasePool, symbol: str, tmp_path: Path
+) -> None:
+    options = ("--symbol", symbol, "--population", "60", "--generations", "500", "--patience", "500", "--workers", "0")
+    with job(current, *options, "--json", module="ray_jobs.evolve", out=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "backtests (" in line:
+                break
+        running.send_signal(signal.SIGINT)
+        output, errors = running.communicate(timeout=120)
+    assert running.returncode == 0, errors
+    assert "Ctrl-C: keeping what was found so far." in errors
+    found = told(output)
+    assert found["stored"] == "stored"
+    assert found["found"]
+    with pool.connection() as connection:
+        state = run_state(connection, found["run_id"])
+    assert state is not None
+    assert state.status == "DONE"
+    assert state.request.generations < 500
+
+
+def test_rules_evolve_the_same_on_ray_workers(candles: Candles, ray_cluster: str) -> None:
+    evolution = EvolutionSettings(search=SearchSettings(population=20, generations=2, top_n=3, seed=4), elites=2)
+    with RayExecutor(2) as executor:
+        spread = evolve_rules(candles, evolution, executor=executor)
+    alone = evolve_rules(candles, evolution)
+    assert [(one.strategy, one.champions) for one in spread] == [(one.strategy, one.champions) for one in alone]
+    assert spread
