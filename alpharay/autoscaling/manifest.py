@@ -210,4 +210,7 @@ def _object_target(source: Section) -> TotalValue | AverageValue:
 def _milli(target: Section, name: str) -> int:
     if not target.has(name):
         raise target.refuse(name, "is missing")
-    return milli_value(target.quantity(name, positive=True))
+    milli = milli_value(target.quantity(name, positive=True))
+    if milli == 0:
+        raise target.refuse(name, "must be below 9,223,372,036,854,775")
+    return milli

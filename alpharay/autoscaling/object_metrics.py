@@ -9,18 +9,20 @@ from alpharay.autoscaling.machine_numbers import MAX_INT32, MAX_INT64, ceil_int3
 from alpharay.autoscaling.proposal import InvalidMetricError, MetricStatus, Proposal, Tolerances
 from alpharay.autoscaling.samples import Samples, Unavailable
 
+_NO_SUCH_METRIC = Unavailable("no such metric")
+
 
 def propose_for_object(metric: ObjectMetric, samples: Samples, tolerances: Tolerances, namespace: str) -> Proposal:
     """Return what a metric of one object asks for; raises InvalidMetricError."""
     trouble = "failed to get object metric value: "
-    usage = samples.object_metrics.get((metric.kind, metric.object_name, metric.name))
-    if usage is None or isinstance(usage, Unavailable):
-        reason = "no metrics returned from custom metrics API" if usage is None else usage.reason
-        where = f"on {metric.kind} {namespace}/{metric.object_name}"
+    usage = samples.object_metrics.get((metric.kind, metric.object_name, metric.name), _NO_SUCH_METRIC)
+    if isinstance(usage, Unavailable):
+        asked = "" if isinstance(metric.target, TotalValue) else f"failed to get {metric.name} object metric: "
         raise InvalidMetricError(
             "FailedGetObjectMetric",
-            f"{trouble}unable to get metric {metric.name}: "
-            f"unable to fetch metrics from custom metrics API: {reason} {where}",
+            # The controller's own words: its format has the arguments in another order.
+            f"{trouble}{asked}unable to get metric {metric.name}: {metric.kind} on {namespace} {metric.object_name}/"
+            f"unable to fetch metrics from custom metrics API: {usage.reason}",
         )
     if isinstance(metric.target, TotalValue):
         usage_ratio = float(usage) / float(metric.target.milli)
@@ -59,7 +61,8 @@ def propose_for_external(metric: ExternalMetric, samples: Samples, tolerances: T
     if isinstance(metric.target, TotalValue):
         usage = _sum_of_total(series)
         usage_ratio = float(usage) / float(metric.target.milli)
-        replicas = _replicas_for_total(usage_ratio, samples, tolerances, "FailedGetExternalMetric", trouble)
+        asked = f"{trouble}failed to get external metric {metric.name}: "
+        replicas = _replicas_for_total(usage_ratio, samples, tolerances, "FailedGetExternalMetric", asked)
         return Proposal(replicas, title, MetricStatus(metric.name, total_milli=usage))
     usage = _sum_of_each(series)
     replicas = samples.status_replicas

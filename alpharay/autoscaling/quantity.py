@@ -9,6 +9,8 @@ import re
 from fractions import Fraction
 from typing import Final
 
+from alpharay.autoscaling.machine_numbers import MAX_INT64
+
 _SHAPE: Final = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3}|[KMGTPE]i|[numkMGTPE]?)")
 _BINARY: Final = {
     suffix: Fraction(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)
@@ -36,9 +38,11 @@ def parse_quantity(text: str | float) -> Fraction:
 
 
 def milli_value(quantity: Fraction) -> int:
-    """Return thousandths, rounded away from zero as `Quantity.MilliValue` does."""
-    thousandths = abs(quantity) * 1000
-    return round_up(thousandths) if quantity >= 0 else -round_up(thousandths)
+    """Return thousandths, rounded away from zero; what does not fit 64 bits is zero, as for `Quantity.MilliValue`."""
+    thousandths = round_up(abs(quantity) * 1000)
+    if thousandths > MAX_INT64:
+        return 0
+    return thousandths if quantity >= 0 else -thousandths
 
 
 def approximate_float(quantity: Fraction) -> float:

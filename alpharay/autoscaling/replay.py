@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alpharay.autoscaling.autoscaler import AutoscalerState, Decision, synchronize
 from alpharay.autoscaling.proposal import MetricStatus
 from alpharay.autoscaling.trace import Record, Trace
+
+_POD_WITHOUT_REQUEST = re.compile(r" in container \S+ of Pod \S+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,23 @@ def _compared(record: Record, decision: Decision, state: AutoscalerState) -> dic
         ),
         "rescaled": (record["rescaled"], decision.rescaled),
         "rescale_reason": (record.get("rescale_reason") or "", decision.rescale_reason or ""),
-        "metric_proposal": (record["metric_proposal"], decision.proposal),
         "conditions": (record["conditions"], conditions_record(decision)),
         "current_metrics": (record["current_metrics"] or [], statuses_record(decision)),
-        "errors": (list(record.get("errors") or ()), [] if decision.error is None else [decision.error]),
+        "errors": (
+            [_without_pod(error) for error in record.get("errors") or ()],
+            [] if decision.error is None else [_without_pod(decision.error)],
+        ),
     }
+    if "metric_proposal" in record:
+        compared["metric_proposal"] = (record["metric_proposal"], decision.proposal)
     if "proposal_metric" in record:
         compared["proposal_metric"] = (record["proposal_metric"], short_metric_name(decision.proposal_metric))
     return compared
+
+
+def _without_pod(error: str) -> str:
+    """Return the message without which of several pods has no request: the controller takes them in no fixed order."""
+    return _POD_WITHOUT_REQUEST.sub("", error)
 
 
 def conditions_record(decision: Decision) -> dict[str, list[str]]:

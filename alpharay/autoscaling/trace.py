@@ -1,7 +1,8 @@
 """Recorded syncs: pods, metrics and decisions, as `shared/data/hpa-traces` holds them and live recordings are written.
 
 A trace is JSON, gzip-compressed where its name ends in `.gz`. Amounts are in milli-cores and MiB, times in seconds;
-a pod's fields that equal `pod_defaults` are left out, and ages are counted back from the sync's time.
+a pod's fields that equal `pod_defaults` are left out, and ages are counted back from the sync's time. Metrics of
+objects are under `objects` by "KIND/NAME/METRIC".
 """
 
 from __future__ import annotations
@@ -116,6 +117,11 @@ def _samples(sync: Record, defaults: Record) -> Samples:
         pods=tuple(_pod(pod, now_ms) for pod in pods),
         usages=usages,
         pods_metrics=pods_metrics,
+        object_metrics={
+            (kind, name, metric): milli_value(parse_quantity(value))
+            for path, value in (sync.get("objects") or {}).items()
+            for kind, name, metric in (path.split("/"),)
+        },
         external_metrics=external,
         normalized_ms=_optional_time(sync, "t_normalize_s"),
         scaled_ms=_optional_time(sync, "t_scaled_s"),

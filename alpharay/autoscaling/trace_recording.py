@@ -59,7 +59,7 @@ def sync_record(
 ) -> dict[str, object]:
     """Return one sync: samples, decision, and the status that it left. Times are counted from `epoch_ms`.
 
-    Pods have one container each, as replicas do; object metrics have no place in the format.
+    Pods have one container each, as replicas do. Raises ValueError for others.
     """
     known = {pod.name for pod in samples.pods}
     usages = () if isinstance(samples.usages, Unavailable) else samples.usages
@@ -76,6 +76,11 @@ def sync_record(
             name: [_number(Fraction(value, 1000)) for value in series]
             for name, series in samples.external_metrics.items()
             if not isinstance(series, Unavailable)
+        },
+        "objects": {
+            "/".join(name): _number(Fraction(value, 1000))
+            for name, value in samples.object_metrics.items()
+            if not isinstance(value, Unavailable)
         },
         "extra_metrics": [{"name": name, **_sample(name, used.get(name), samples)} for name in gone],
         "metric_proposal": decision.proposal,
