@@ -125,6 +125,38 @@ def test_a_direct_search_that_was_killed_is_gone_on_with_by_the_same_command(
     assert stored_scores(pool, candles.symbol) == expected_champions(candles, [state.request])
 
 
+def test_each_time_frame_of_a_direct_search_is_a_run_of_its_own_and_asking_again_is_the_same_runs(
+    pool: DatabasePool, current: Settings, candles: Candles, tmp_path: Path
+) -> None:
+    arguments = (
+        "--symbol", candles.symbol, "--strategies", "SMA_RSI", "--population", "20", "--generations", "3",
+        "--min-trades", "2", "--workers", "0", "--out", str(tmp_path),
+    )  # fmt: skip
+
+    def told(*more: str) -> str:
+        with job(current, *arguments, *more, out=subprocess.PIPE) as process:
+            output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        return output
+
+    assert "2 runs stored, 0 were stored before" in told("--timeframes", "1d,3d")
+    assert "0 runs stored, 2 were stored before" in told("--timeframes", "3d,1d")
+    assert "0 runs stored, 1 were stored before" in told(), "the candles' own time frame is a search like any"
+    with pool.connection() as connection:
+        rows = connection.execute("SELECT run_id FROM discovery_runs").fetchall()
+        states = [run_state(connection, row[0]) for row in rows]
+    assert sorted(str(state.request.resample_to) for state in states if state) == ["3d", "None"]
+    consume_once(current)
+    with pool.connection() as connection:
+        stored = best_strategies(connection, symbol=candles.symbol, limit=20)
+    assert {item.timeframe for item in stored} == {"1d", "3d"}
+    expected: dict[str, float] = {}
+    for state in states:
+        assert state is not None
+        expected |= expected_champions(candles, [state.request])
+    assert stored_scores(pool, candles.symbol) == expected
+
+
 def test_runs_that_give_way_after_each_generation_end_with_the_same_champions(
     pool: DatabasePool, current: Settings, candles: Candles
 ) -> None:
