@@ -40,6 +40,10 @@ class PartitionPosition:
         return max(0, self.end_offset - begun)
 
 
+Positions = Mapping[tuple[str, int], PartitionPosition]
+"""The group's positions by topic and partition."""
+
+
 def consumer_autoscaler(
     *,
     min_consumers: int,
@@ -73,32 +77,29 @@ class ConsumerLagScaler:
         self._settings = settings or ControllerSettings()
         self.state = AutoscalerState()
 
-    def synchronize(
-        self, now_ms: int, consumers: int, positions: Mapping[tuple[str, int], PartitionPosition] | None
-    ) -> Decision:
-        """Return the decision for `consumers` wanted now; `positions` are by topic and partition.
+    def synchronize(self, now_ms: int, consumers: int, positions: Positions | None) -> Decision:
+        """Return the decision for `consumers` wanted now.
 
         Without positions (None when Kafka is silent, or none at all) the number stays.
         """
-        series: tuple[int, ...] | Unavailable
-        if not positions:
-            series = Unavailable("the positions of the consumer group could not be read")
-            autoscaler = self._autoscaler
-        else:
+        autoscaler = self._within_partitions(len(positions)) if positions else self._autoscaler
+        samples = self.samples(now_ms, consumers, positions)
+        decision, self.state = synchronize(autoscaler, self.state, samples, self._settings)
+        return decision
+
+    def samples(self, now_ms: int, consumers: int, positions: Positions | None) -> Samples:
+        """Return what `synchronize` decides on: consumers as ready pods, a series for each partition."""
+        ready = Readiness(ready=True, since_ms=now_ms)
+        series: tuple[int, ...] | Unavailable = Unavailable("the positions of the consumer group could not be read")
+        if positions:
             series = tuple(position.lag * 1000 for position in positions.values())
-            autoscaler = self._within_partitions(len(positions))
-        samples = Samples(
+        return Samples(
             observed_ms=now_ms,
             spec_replicas=consumers,
             status_replicas=consumers,
-            pods=tuple(
-                Pod(f"consumer-{index}", {}, readiness=Readiness(ready=True, since_ms=now_ms))
-                for index in range(consumers)
-            ),
+            pods=tuple(Pod(f"consumer-{index}", {}, readiness=ready) for index in range(consumers)),
             external_metrics={CONSUMER_LAG: series},
         )
-        decision, self.state = synchronize(autoscaler, self.state, samples, self._settings)
-        return decision
 
     def _within_partitions(self, partitions: int) -> HorizontalPodAutoscaler:
         most = max(self._autoscaler.min_replicas, min(self._autoscaler.max_replicas, partitions))
