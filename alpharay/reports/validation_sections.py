@@ -145,14 +145,6 @@ def neighbourhood_parts(record: Record, objective: str) -> Parts:
 def cost_parts(record: Record) -> Parts:
     """Return what multiples of the costs leave."""
     found = record["cost_stress"]
-    even = found["break_even"]
-    text = (
-        "It would still earn with a hundred times the costs, or there are none to multiply."
-        if even is None
-        else "It loses even without costs."
-        if even == 0.0
-        else f"Costs {even:.1f} times as high eat the whole return."
-    )
     rows = [
         [
             f"{level['multiple']:g}x",
@@ -164,7 +156,17 @@ def cost_parts(record: Record) -> Parts:
         for level in found["levels"]
     ]
     headings = ["costs", "fee + slippage", "excess Sharpe", "return", "Sharpe"]
-    return (paragraph(text), drawn(cost_figure(found)), table(headings, rows))
+    return (paragraph(_break_even(found["break_even"])), drawn(cost_figure(found)), table(headings, rows))
+
+
+def _break_even(multiple: float | None) -> str:
+    if multiple is None:
+        return "It would still earn with a hundred times the costs, or there are none to multiply."
+    if multiple == 0.0:
+        return "It loses even without costs."
+    if multiple < 1.0:
+        return f"At these costs it loses; at {multiple:.1f} times as much it would break even."
+    return f"Costs {multiple:.1f} times as high eat the whole return."
 
 
 def _left(share: float | None) -> str:

@@ -21,7 +21,7 @@ from alpharay.reports.content import EVOLVED_NOTE, ReportContent, ReportedStrate
 from alpharay.reports.formats import percent
 from alpharay.reports.run_report import run_report, verdict_of, write_report
 from alpharay.reports.search_log import search_log, search_log_from_json, search_log_json
-from alpharay.reports.validation_sections import NOTHING, walk_forward_parts
+from alpharay.reports.validation_sections import NOTHING, cost_parts, walk_forward_parts
 from alpharay.strategies.catalogue import strategy_named
 
 VALIDATION_SECTIONS = ("permutation", "walk-forward", "neighbourhood", "costs", "regimes", "overfitting")
@@ -182,6 +182,20 @@ def test_what_walk_forward_left_of_the_sharpe_ratio_is_never_less_than_nothing(
     record = {**validated(), "walk_forward": {**validated()["walk_forward"], "efficiency": efficiency}}
     text = "".join(part.html for part in walk_forward_parts(record))
     assert f"{said} the Sharpe ratio in sample was left" in text
+
+
+@pytest.mark.parametrize(
+    ("multiple", "said"),
+    [
+        (None, "It would still earn with a hundred times the costs"),
+        (0.0, "It loses even without costs."),
+        (0.4, "At these costs it loses; at 0.4 times as much it would break even."),
+        (2.3, "Costs 2.3 times as high eat the whole return."),
+    ],
+)
+def test_where_the_costs_break_even_is_a_sentence(multiple: float | None, said: str) -> None:
+    record = {**validated(), "cost_stress": {**validated()["cost_stress"], "break_even": multiple}}
+    assert said in "".join(part.html for part in cost_parts(record))
 
 
 def test_a_run_without_a_log_says_so() -> None:
