@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
+from numba import njit
 
 from alpharay.market.candles import FloatArray, IntArray
 from alpharay.models.returns import finite_series, share
@@ -162,9 +162,7 @@ def regime_prior(calm: npt.ArrayLike, *, mean_observations: float = 1.0, shape: 
 
 def observed(state: ChangePointState, observations: npt.ArrayLike) -> ChangePointState:
     """Return the state after `observations`, oldest first; none change nothing. Raises ValueError for NaN."""
-    for value in finite_series(observations, "observations", least=0).tolist():
-        state = _observe(state, value)
-    return state
+    return _observed(state, finite_series(observations, "observations", least=0), recent=1)[0]
 
 
 def regime(state: ChangePointState, *, recent: int = 10) -> Regime:
@@ -191,64 +189,124 @@ def regime_history(
     settings: ChangePointSettings, observations: npt.ArrayLike, *, recent: int = 10
 ) -> tuple[RegimeHistory, ChangePointState]:
     """Return the regime after each observation, and the state after the last; none give empty columns."""
+    if recent < 1:
+        raise ValueError(f"recent must be at least 1, was {recent}")
     series = finite_series(observations, "observations", least=0)
-    change, length = np.empty(len(series)), np.empty(len(series), dtype=np.int64)
-    mean, volatility = np.empty(len(series)), np.empty(len(series))
-    state = ChangePointState(settings=settings)
-    for place, value in enumerate(series.tolist()):
-        state = _observe(state, value)
-        now = regime(state, recent=recent)
-        change[place], length[place] = now.change_probability, now.length
-        mean[place], volatility[place] = now.mean, now.volatility
-    return RegimeHistory(change, length, mean, volatility), state
+    state, columns = _observed(ChangePointState(settings=settings), series, recent=recent)
+    change, length, mean, volatility = columns
+    return RegimeHistory(change, length.astype(np.int64), mean, volatility), state
 
 
-def _observe(state: ChangePointState, value: float) -> ChangePointState:
-    """Return the state after one observation: Adams & MacKay's algorithm 1, then the pruning."""
+def _observed(state: ChangePointState, series: FloatArray, recent: int) -> tuple[ChangePointState, FloatArray]:
+    """Return the state after a series, and `RegimeHistory`'s columns."""
     settings, prior = state.settings, state.settings.prior
-    # A regime of no observations yet stands first: with the hazard's chance, or for certain at the very start.
-    begun = settings.hazard if state.observations else 1.0
-    lengths = np.concatenate(([0], state.lengths))
-    weights = np.concatenate(([begun], (1.0 - begun) * state.probabilities))
-    means = np.concatenate(([prior.mean], state.means))
-    squares = np.concatenate(([prior.shape * prior.variance], state.squares))
-    trust = prior.mean_observations + lengths
-    shape = prior.shape + 0.5 * lengths
-    with np.errstate(over="ignore"):  # what is out of reach is refused below
-        surprise = (value - means) ** 2 * trust / (2.0 * (trust + 1.0))
-    # The density of a Student t with 2 * shape degrees of freedom, as the ratio of two normal-gamma evidences.
-    log_density = (
-        gammaln(shape + 0.5)
-        - gammaln(shape)
-        + 0.5 * np.log(trust / (2.0 * np.pi * squares * (trust + 1.0)))
-        - (shape + 0.5) * np.log1p(surprise / squares)
-    )
-    with np.errstate(divide="ignore"):
-        joint = np.log(weights) + log_density
-    top = joint.max()
-    if not math.isfinite(top):
-        raise ValueError(f"an observation must be within reach of the prior, was {value}: check its unit")
-    probabilities = np.exp(joint - top)
-    total = float(probabilities.sum())
-    probabilities /= total
-    kept = _kept(probabilities, settings)
-    left = float(probabilities[kept].sum())
-    return replace(
+    count = len(state.lengths)
+    # One place more than is kept: the regime that begins with an observation, before the pruning.
+    rows = np.zeros((4, max(settings.most_lengths, count) + 1))
+    for row, column in enumerate((state.lengths, state.probabilities, state.means, state.squares)):
+        rows[row, :count] = column
+    columns = np.empty((4, len(series)))
+    beliefs = np.array([prior.mean, prior.mean_observations, prior.shape, prior.shape * prior.variance])
+    limits = np.array([settings.hazard, settings.least_probability])
+    sums = np.array([state.log_evidence, state.dropped])
+    count, seen = _observe(rows, count, series, beliefs, limits, settings.most_lengths, recent, columns, sums)
+    if seen < len(series):
+        raise ValueError(f"an observation must be within reach of the prior, was {series[seen]}: check its unit")
+    after = replace(
         state,
-        observations=state.observations + 1,
-        lengths=lengths[kept] + 1,
-        probabilities=probabilities[kept] / left,
-        means=(means + (value - means) / (trust + 1.0))[kept],
-        squares=(squares + surprise)[kept],
-        log_evidence=state.log_evidence + float(top) + math.log(total) + math.log(left),
-        dropped=state.dropped + max(1.0 - left, 0.0),
+        observations=state.observations + len(series),
+        lengths=rows[0, :count].astype(np.int64),
+        probabilities=rows[1, :count].copy(),
+        means=rows[2, :count].copy(),
+        squares=rows[3, :count].copy(),
+        log_evidence=float(sums[0]),
+        dropped=float(sums[1]),
     )
+    return after, columns
 
 
-def _kept(probabilities: FloatArray, settings: ChangePointSettings) -> IntArray:
-    """Return the places of the lengths that stay, in order: the probable ones, and of them the most probable."""
-    kept = np.flatnonzero(probabilities >= settings.least_probability)
-    if len(kept) > settings.most_lengths:
-        order = np.argsort(-probabilities[kept], kind="stable")[: settings.most_lengths]
-        kept = np.sort(kept[order])
-    return kept
+@njit(cache=True)
+def _observe(
+    rows: FloatArray, count: int, series: FloatArray, beliefs: FloatArray, limits: FloatArray, most: int, recent: int,
+    columns: FloatArray, sums: FloatArray,
+) -> tuple[int, int]:  # fmt: skip
+    """Take the observations into `rows` (length, probability, mean, half the sum of squares): algorithm 1, and prune.
+
+    Log evidence and dropped probability are added to `sums`. Return the lengths kept and the observations taken.
+    """
+    mean, mean_observations, shape, square = beliefs
+    hazard, least = limits
+    for place in range(len(series)):
+        value = series[place]
+        begun = hazard if count > 0 else 1.0
+        # Every length moves one place on; the regime of no observations yet comes first.
+        for row in range(count, 0, -1):
+            rows[0, row], rows[2, row], rows[3, row] = rows[0, row - 1], rows[2, row - 1], rows[3, row - 1]
+            rows[1, row] = (1.0 - begun) * rows[1, row - 1]
+        rows[0, 0], rows[1, 0], rows[2, 0], rows[3, 0] = 0.0, begun, mean, square
+        count += 1
+        top = -np.inf
+        for row in range(count):
+            trust = mean_observations + rows[0, row]
+            freedom = shape + 0.5 * rows[0, row]
+            distance = value - rows[2, row]
+            surprise = distance * distance * trust / (2.0 * (trust + 1.0))
+            # The density of a Student t with 2 * freedom degrees, as the ratio of two normal-gamma evidences.
+            rows[1, row] = (
+                np.log(rows[1, row])
+                + math.lgamma(freedom + 0.5)
+                - math.lgamma(freedom)
+                + 0.5 * np.log(trust / (2.0 * np.pi * rows[3, row] * (trust + 1.0)))
+                - (freedom + 0.5) * np.log1p(surprise / rows[3, row])
+            )
+            rows[0, row] += 1.0
+            rows[2, row] += distance / (trust + 1.0)
+            rows[3, row] += surprise
+            top = max(top, rows[1, row])
+        if not np.isfinite(top):
+            return count, place
+        total = 0.0
+        for row in range(count):
+            rows[1, row] = np.exp(rows[1, row] - top)
+            total += rows[1, row]
+        count, left = _pruned(rows, count, total, least, most)
+        sums[0] += top + np.log(total) + np.log(left)
+        sums[1] += max(1.0 - left, 0.0)
+        _describe(rows, count, shape, recent, columns[:, place])
+    return count, len(series)
+
+
+@njit(cache=True)
+def _pruned(rows: FloatArray, count: int, total: float, least: float, most: int) -> tuple[int, float]:
+    """Drop the improbable lengths and, of too many, the least probable; return how many and how much is left."""
+    kept, left = 0, 0.0
+    for row in range(count):
+        probability = rows[1, row] / total
+        if probability >= least:
+            for column in range(4):
+                rows[column, kept] = rows[column, row]
+            rows[1, kept] = probability
+            left += probability
+            kept += 1
+    while kept > most:
+        worst = np.argmin(rows[1, :kept])
+        left -= rows[1, worst]
+        for row in range(worst, kept - 1):
+            for column in range(4):
+                rows[column, row] = rows[column, row + 1]
+        kept -= 1
+    rows[1, :kept] /= left
+    return kept, left
+
+
+@njit(cache=True)
+def _describe(rows: FloatArray, count: int, shape: float, recent: int, column: FloatArray) -> None:
+    """Write what `regime` says: the probability of a recent change, the likeliest length, its mean and volatility."""
+    best = np.argmax(rows[1, :count])
+    changed = 0.0
+    for row in range(count):
+        if rows[0, row] <= recent:
+            changed += rows[1, row]
+    column[0] = min(changed, 1.0)
+    column[1], column[2] = rows[0, best], rows[2, best]
+    column[3] = np.sqrt(rows[3, best] / (shape + 0.5 * rows[0, best]))

@@ -143,7 +143,7 @@ def hedged(state: HedgeState, y: npt.ArrayLike, x: npt.ArrayLike) -> tuple[Hedge
     ys, xs = _pairs(y, x, least=0)
     beliefs, rows = np.array([state.intercept, state.ratio, *state.root]), np.empty((5, len(ys)))
     steps = np.array([state.intercept_step, state.ratio_step, state.noise])
-    likelihood = _filter(beliefs, steps, state.observations, ys, xs - state.centre, rows)
+    likelihood = _filter(beliefs, steps, state.observations, ys, xs - state.centre, rows, state.log_likelihood)
     intercept, ratio, first, shared, last = beliefs.tolist()
     after = replace(
         state,
@@ -151,7 +151,7 @@ def hedged(state: HedgeState, y: npt.ArrayLike, x: npt.ArrayLike) -> tuple[Hedge
         ratio=ratio,
         root=(first, shared, last),
         observations=state.observations + len(ys),
-        log_likelihood=state.log_likelihood + likelihood,
+        log_likelihood=float(likelihood),
     )
     return HedgePath(*rows), after
 
@@ -179,7 +179,7 @@ def fit_hedge(y: npt.ArrayLike, x: npt.ArrayLike) -> HedgeState:
     offsets, rows = xs - start.centre, np.empty((5, len(ys)))
 
     def cost(logarithms: FloatArray) -> float:
-        return -float(_filter(np.array([0.0, 0.0, *start.root]), np.exp(logarithms) * units, 0, ys, offsets, rows))
+        return -float(_filter(np.array([0.0, 0.0, *start.root]), np.exp(logarithms) * units, 0, ys, offsets, rows, 0.0))
 
     bounds = [(-30.0, 5.0), (-30.0, 5.0), (math.log(SMALLEST_NOISE), 5.0)]
     searches = [minimize(cost, begin, method="Nelder-Mead", bounds=bounds, tol=1e-4) for begin in SEARCH_STARTS]
@@ -222,11 +222,11 @@ def mean_reversion(values: npt.ArrayLike) -> MeanReversion:
 
 @njit(cache=True)
 def _filter(
-    beliefs: FloatArray, variances: FloatArray, seen: int, ys: FloatArray, xs: FloatArray, rows: FloatArray
-) -> float:
-    """Filter all pairs, write `HedgePath`'s columns and return the log density of all but the first two ever seen."""
+    beliefs: FloatArray, variances: FloatArray, seen: int, ys: FloatArray, xs: FloatArray, rows: FloatArray,
+    likelihood: float,
+) -> float:  # fmt: skip
+    """Filter all pairs into `HedgePath`'s columns; return the likelihood with theirs, the first two ever seen apart."""
     intercept_step, ratio_step, noise = np.sqrt(variances[0]), np.sqrt(variances[1]), variances[2]
-    likelihood = 0.0
     for place in range(len(ys)):
         x = xs[place]
         a, b, c = beliefs[2], beliefs[3], beliefs[4]

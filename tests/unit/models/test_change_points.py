@@ -113,6 +113,20 @@ def test_one_pruning_moves_the_posterior_by_what_it_dropped() -> None:
     assert distance == pytest.approx(pruned.dropped - before.dropped, rel=1e-9)
 
 
+def test_history_says_what_each_state_said() -> None:
+    values, _ = planted()
+    settings = ChangePointSettings(prior=PRIOR, most_lengths=30)
+    history, last = regime_history(settings, values[:150], recent=7)
+    state = ChangePointState(settings=settings)
+    for place, value in enumerate(values[:150]):
+        state = observed(state, [value])
+        now = regime(state, recent=7)
+        assert history.change_probability[place] == pytest.approx(now.change_probability, rel=1e-12)
+        assert (history.length[place], history.mean[place]) == (now.length, now.mean)
+        assert history.volatility[place] == pytest.approx(now.volatility, rel=1e-12)
+    np.testing.assert_array_equal(last.probabilities, state.probabilities)
+
+
 def test_planted_changes_of_mean_and_volatility_are_found() -> None:
     values, changes = planted()
     settings = ChangePointSettings(prior=RegimePrior(variance=1.0), hazard=0.01)
@@ -212,6 +226,8 @@ def test_bad_observations_and_settings_are_refused() -> None:
         regime(state)
     with pytest.raises(ValueError, match="recent"):
         regime(observed(state, [0.1]), recent=0)
+    with pytest.raises(ValueError, match="recent"):
+        regime_history(EXACT, [0.1], recent=0)
     with pytest.raises(ValueError, match="hazard"):
         ChangePointSettings(prior=PRIOR, hazard=0.0)
     with pytest.raises(ValueError, match="most_lengths"):
