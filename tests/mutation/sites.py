@@ -84,8 +84,8 @@ def _behaviour(node: ast.AST) -> Iterator[ast.AST]:
         if name in {"annotation", "returns", "decorator_list", "pattern", "op", "ops", "ctx"}:
             continue
         for child in value if isinstance(value, list) else [value]:
-            # A number that is compared with is changed with its comparison, so that a survivor tells what it means.
-            if isinstance(child, ast.AST) and not (isinstance(node, ast.Compare) and _is_number(child)):
+            # A number is changed with the expression that it stands in, so that a survivor tells what it means.
+            if isinstance(child, ast.AST) and not (isinstance(node, ast.Compare | ast.BinOp) and _is_number(child)):
                 yield from _behaviour(child)
 
 
@@ -102,8 +102,13 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
                 for number in _near(side):
                     first, *rest = [*sides[:place], number, *sides[place + 1 :]]
                     yield node, ast.unparse(ast.Compare(first, operators, rest))
-        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in OPERATORS:
-            yield node, ast.unparse(ast.BinOp(left, OPERATORS[type(operator)](), right))
+        case ast.BinOp(left=left, op=operator, right=right):
+            if type(operator) in OPERATORS:
+                yield node, ast.unparse(ast.BinOp(left, OPERATORS[type(operator)](), right))
+            for number in _near(left):
+                yield node, ast.unparse(ast.BinOp(number, operator, right))
+            for number in _near(right):
+                yield node, ast.unparse(ast.BinOp(left, operator, number))
         case ast.AugAssign(target=target, op=operator, value=value) if type(operator) in OPERATORS:
             yield node, ast.unparse(ast.AugAssign(target, OPERATORS[type(operator)](), value))
         case ast.BoolOp(op=operator, values=values):
