@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alpharay.autoscaling.process_usage import ProcessTreeMeter
@@ -45,9 +47,10 @@ class MeasuredReplica:
         self.in_flight = InFlightRequests()
         self._meter = ProcessTreeMeter()
 
-    def record_autoscaling_stats(self) -> dict[str, float]:
+    async def record_autoscaling_stats(self) -> dict[str, float]:
         """Return this process's usage, with its children's, and the requests that it is answering."""
-        usage = self._meter.measure()
+        # Measured in a thread: a few milliseconds in the kernel, which no request shall wait for.
+        usage = await asyncio.to_thread(self._meter.measure)
         return {
             CPU_CORES: usage.cpu_cores,
             CPU_WINDOW_S: usage.window_s,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -34,11 +34,12 @@ class ProcessTreeMeter:
         self._window_s = window_s
         self._clock = clock
         # The first window begins with the meter, not with the process: what the start costs is not usage.
-        self._points = deque([(clock(), self._processor_seconds())])
+        self._points = deque([(clock(), _processor_seconds(self._tree()))])
 
     def measure(self) -> ProcessUsage:
         """Return the usage; raises psutil.Error when the process is gone."""
-        now, used = self._clock(), self._processor_seconds()
+        tree = self._tree()
+        now, used = self._clock(), _processor_seconds(tree)
         while len(self._points) > 1 and self._points[1][0] <= now - self._window_s:
             self._points.popleft()
         since, used_then = self._points[0]
@@ -47,29 +48,31 @@ class ProcessTreeMeter:
         return ProcessUsage(
             cpu_cores=max(0.0, used - used_then) / window_s if window_s > 0.0 else 0.0,
             window_s=window_s,
-            memory_bytes=self._memory_bytes(),
+            memory_bytes=_memory_bytes(tree),
             started_s=self._process.create_time(),
         )
 
     def _tree(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
 
-    def _processor_seconds(self) -> float:
-        """Return the tree's time, with that of children that have ended: it moves to the parent that waited."""
-        total = 0.0
-        for process in self._tree():
-            try:
-                times = process.cpu_times()
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-            total += times.user + times.system + times.children_user + times.children_system
-        return total
 
-    def _memory_bytes(self) -> int:
-        total = 0
-        for process in self._tree():
-            try:
-                total += process.memory_full_info().uss
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return total
+def _processor_seconds(tree: Sequence[psutil.Process]) -> float:
+    """Return the tree's time, with that of children that have ended: it moves to the parent that waited."""
+    total = 0.0
+    for process in tree:
+        try:
+            times = process.cpu_times()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def _memory_bytes(tree: Sequence[psutil.Process]) -> int:
+    total = 0
+    for process in tree:
+        try:
+            total += process.memory_full_info().uss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return total

@@ -50,7 +50,8 @@ def test_a_child_that_has_worked_and_ended_is_counted(clock: Clock) -> None:
     burn(0.5)
     clock.now += 10.0
     usage = meter.measure()
-    assert usage.cpu_cores >= 0.05
+    # The kernel counts in hundredths of a second, for user and system apart.
+    assert usage.cpu_cores >= 0.045
     assert usage.window_s == 10.0
 
 

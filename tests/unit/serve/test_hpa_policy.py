@@ -392,7 +392,7 @@ def test_requests_in_flight_are_counted_until_their_answer_is_complete() -> None
 def test_a_replica_reports_numbers_only() -> None:
     replica = MeasuredReplica()
     replica.in_flight.count = 3
-    stats = replica.record_autoscaling_stats()
+    stats = asyncio.run(replica.record_autoscaling_stats())
     assert all(type(value) is float for value in stats.values())
     assert stats["in_flight_requests"] == 3.0
     assert stats["memory_bytes"] > 2**20
