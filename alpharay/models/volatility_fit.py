@@ -26,6 +26,10 @@ LEAST_RETURNS = 250
 FLAT = 1e-12
 """Returns whose deviation is at most this share of the largest of them are constant but for rounding."""
 
+ABSURD = 3.0
+"""A fit that expects a deviation so many times the largest so far has found a likelihood without a maximum: fat tails
+around returns that hardly ever move."""
+
 
 def fit_volatility(
     returns: npt.ArrayLike,
@@ -39,8 +43,8 @@ def fit_volatility(
 
     Variances before the first return are the returns' mean squared deviation (Fiorentini, Calzolari & Panattoni 1996).
     Where a fit is not possible, the exponential average (RiskMetrics, 0.94) stands in and `fallback` says why: fewer
-    than 250 returns, constant returns, no convergence within `max_iterations`, no finite result. Raises ValueError for
-    no returns, NaN or infinity.
+    than 250 returns, constant returns, no convergence within `max_iterations`, no finite result or a senseless one.
+    Raises ValueError for no returns, NaN or infinity.
     """
     series = finite_series(returns, "returns")
     if len(series) < LEAST_RETURNS:
@@ -65,7 +69,12 @@ def fit_volatility(
         return ewma_volatility(series, fallback=reason)
     if not np.isfinite([*values.values(), likelihood]).all():
         return ewma_volatility(series, fallback=f"the fit was not finite: {values}")
-    return _fitted(series, values, scale, model, distribution, likelihood)
+    fitted = _fitted(series, values, scale, model, distribution, likelihood)
+    largest = float(np.abs(series - fitted.mean).max())
+    if fitted.next_variance > (ABSURD * largest) ** 2:
+        reason = f"the fit expects a deviation of {fitted.next_variance**0.5:.3g}, the largest so far was {largest:.3g}"
+        return ewma_volatility(series, fallback=reason)
+    return fitted
 
 
 def _fitted(

@@ -220,6 +220,19 @@ def test_fit_that_does_not_converge_falls_back_and_says_so() -> None:
     assert "did not converge" in fitted.fallback
 
 
+@pytest.mark.parametrize("distribution", ["normal", "t"])
+@pytest.mark.parametrize("model", ["garch", "gjr"])
+def test_markets_that_hardly_trade_never_get_a_senseless_forecast(model: str, distribution: str) -> None:
+    generator = np.random.default_rng(1)
+    sparse = np.where(generator.random(600) < 0.03, generator.normal(0.0, 0.01, 600), 0.0)
+    last, once, outlier = np.zeros(600), np.zeros(600), generator.normal(0.0, 0.001, 600)
+    last[-1] = once[300] = outlier[100] = 0.5
+    for returns in (sparse, last, once, outlier):
+        fitted = fit_volatility(returns, model=model, distribution=distribution)
+        assert 0.0 <= math.sqrt(fitted.next_variance) <= 3.0 * np.abs(returns - returns.mean()).max()
+        assert np.isfinite(forecast(fitted, 20, paths=200).total_high).all()
+
+
 def test_returns_without_clustering_are_fitted_to_a_constant_variance() -> None:
     returns = np.random.default_rng(7).normal(0.0, 0.02, 3_000)
     variances = expected_variances(fit_volatility(returns), 50)
