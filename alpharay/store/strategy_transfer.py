@@ -20,6 +20,7 @@ from alpharay.market.timeframe import timeframe_ms
 from alpharay.store.strategies import StoredStrategy, store_strategy
 from alpharay.store.validations import find_strategy
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
+from alpharay.strategies.loading import is_strategy_name
 from alpharay.strategies.strategy import strategy_id
 
 FORMAT = "alpharay-strategies"
@@ -114,6 +115,8 @@ def _checked(place: int, entry: object) -> ExportedStrategy:
 def _consistent(item: ExportedStrategy) -> ExportedStrategy:
     timeframe_ms(item.timeframe)
     strategy = strategy_from_json(item.strategy)
+    if not is_strategy_name(strategy.name):
+        raise ValueError(f"a strategy's name must be capitals, digits and _, at most 64, was {strategy.name!r}")
     strategy.check(item.parameters)
     # Written anew: what the codec does not read has no place in the table.
     expression = strategy_to_json(strategy)

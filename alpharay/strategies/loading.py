@@ -16,6 +16,11 @@ ALL = "all"
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
+def is_strategy_name(name: str) -> bool:
+    """Tell whether a strategy from outside may have this name: capitals, digits and _, at most 64."""
+    return _NAME.fullmatch(name) is not None
+
+
 def strategies_from(text: str) -> tuple[Strategy, ...]:
     """Return the strategies that a comma-separated list names: of the catalogue, `all` of it, or of Python files.
 
@@ -49,7 +54,7 @@ def strategies_in_file(path: Path | str) -> tuple[Strategy, ...]:
         where = f"{path}: {variable}"
         if known is not None:
             raise SourceFileError(f"{where}: the catalogue has another strategy {strategy.name}: give it another name")
-        if not _NAME.fullmatch(strategy.name):
+        if not is_strategy_name(strategy.name):
             raise SourceFileError(
                 f"{where}: a strategy's name must be capitals, digits and _, at most 64, was {strategy.name!r}"
             )

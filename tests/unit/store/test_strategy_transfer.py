@@ -75,6 +75,7 @@ def test_a_file_of_another_kind_is_refused(file: bytes, message: str) -> None:
         ({"timeframe": "7x"}, "7x"),
         ({"parameters": {"fast": 1.0}}, "takes the parameters"),
         ({"strategy": {"name": "X"}}, "strategy 1 of the file"),
+        ({"strategy": {**strategy_to_json(MACD), "name": "<b>"}}, "name must be capitals, digits and _, .*was '<b>'"),
         ({"score": "high"}, "score"),
         ({"end_time": 5}, "must be in order, was 0, 10, 5"),
         ({"in_sample": {"sharpe": "good"}}, "in_sample"),
