@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,32 +23,32 @@ from serve_apps.autoscaling_journal import journal_trace, read_journal
 
 WAIT_S = 120.0
 SYNC_PERIOD_S = 1.0
+SPEC = {
+    "minReplicas": 1,
+    "maxReplicas": 4,
+    "metrics": [
+        {
+            "type": "Pods",
+            "pods": {
+                "metric": {"name": "in_flight_requests"},
+                "target": {"type": "AverageValue", "averageValue": "2"},
+            },
+        },
+        {
+            "type": "Resource",
+            "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}},
+        },
+        {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "8"}}},
+    ],
+    "behavior": {
+        "scaleUp": {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 2}]},
+        "scaleDown": {"stabilizationWindowSeconds": 3},
+    },
+}
 HPA = {
     "apiVersion": "autoscaling/v2",
     "kind": "HorizontalPodAutoscaler",
     "metadata": {"name": "sleeper", "namespace": "test"},
-    "spec": {
-        "minReplicas": 1,
-        "maxReplicas": 4,
-        "metrics": [
-            {
-                "type": "Pods",
-                "pods": {
-                    "metric": {"name": "in_flight_requests"},
-                    "target": {"type": "AverageValue", "averageValue": "2"},
-                },
-            },
-            {
-                "type": "Resource",
-                "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 80}},
-            },
-            {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "8"}}},
-        ],
-        "behavior": {
-            "scaleUp": {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 2}]},
-            "scaleDown": {"stabilizationWindowSeconds": 3},
-        },
-    },
 }
 
 
@@ -88,8 +89,17 @@ class Load:
         self._thread.join(60.0)
 
 
+@dataclass(frozen=True)
+class Sleepers:
+    """The deployed application; `deploy` deploys it again with another `maxReplicas`."""
+
+    url: str
+    journal: Path
+    deploy: Callable[[int], None]
+
+
 @pytest.fixture
-def serving(ray_cluster: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def serving(ray_cluster: str, tmp_path: Path) -> Iterator[Sleepers]:
     from ray import serve
 
     from serve_apps.autoscaling_policy import hpa_scaling
@@ -104,26 +114,29 @@ def serving(ray_cluster: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
             finally:
                 self.in_flight.count -= 1
 
+    def deploy(max_replicas: int) -> None:
+        scaling = hpa_scaling(
+            {**HPA, "spec": {**SPEC, "maxReplicas": max_replicas}},
+            report_interval_s=0.5,
+            memory_request="4Gi",
+            sync_period_s=SYNC_PERIOD_S,
+            journal_folder=str(tmp_path),
+        )
+        sleeper = serve.deployment(
+            Sleeper,
+            autoscaling_config=scaling,
+            max_ongoing_requests=20,
+            ray_actor_options={"num_cpus": 0.1},
+            graceful_shutdown_wait_loop_s=0.2,
+            graceful_shutdown_timeout_s=5,
+        )
+        serve.run(sleeper.bind(), name="sleeper", route_prefix="/")
+
     port = free_port()
-    scaling = hpa_scaling(
-        HPA,
-        report_interval_s=0.5,
-        memory_request="4Gi",
-        sync_period_s=SYNC_PERIOD_S,
-        journal_folder=str(tmp_path),
-    )
-    sleeper = serve.deployment(
-        Sleeper,
-        autoscaling_config=scaling,
-        max_ongoing_requests=20,
-        ray_actor_options={"num_cpus": 0.1},
-        graceful_shutdown_wait_loop_s=0.2,
-        graceful_shutdown_timeout_s=5,
-    )
     try:
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
-        serve.run(sleeper.bind(), name="sleeper", route_prefix="/")
-        yield f"http://127.0.0.1:{port}/", tmp_path / "sleeper-Sleeper.jsonl"
+        deploy(4)
+        yield Sleepers(f"http://127.0.0.1:{port}/", tmp_path / "sleeper-Sleeper.jsonl", deploy)
     finally:
         serve.shutdown()
 
@@ -138,16 +151,19 @@ def reporting(journal: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_deployment_scales_as_its_hpa_says_and_the_recording_is_decided_alike(serving: tuple[str, Path]) -> None:
-    url, journal = serving
+def test_a_deployment_scales_as_its_hpa_says_and_the_recording_is_decided_alike(serving: Sleepers) -> None:
+    journal = serving.journal
     wait_for(lambda: len(targets(journal)) >= 2, "the first syncs")
-    load = Load(url, clients=12)
+    load = Load(serving.url, clients=12)
     try:
         wait_for(lambda: targets(journal)[-1] == 4, "four replicas under load")
         wait_for(lambda: reporting(journal) >= 2, "reports of two replicas")
     finally:
         load.stop()
     wait_for(lambda: targets(journal)[-1] == 1, "one replica after the load")
+    serving.deploy(3)
+    before = len(targets(journal))
+    wait_for(lambda: len(targets(journal)) >= before + 3, "syncs after the redeploy")
 
     syncs = read_journal(journal)
     assert load.failures == []
@@ -158,6 +174,9 @@ def test_a_deployment_scales_as_its_hpa_says_and_the_recording_is_decided_alike(
         assert after["t_s"] - before["t_s"] >= SYNC_PERIOD_S - 0.001  # type: ignore[operator]
     trace = journal_trace(journal, sync_period_s=SYNC_PERIOD_S, settings=ControllerSettings())
     assert list(differences(parse_trace(json.loads(json.dumps(trace))))) == []
+    # Serve made a new policy with an empty state; the history was kept all the same.
+    assert [sync["hpa"]["spec"]["maxReplicas"] for sync in syncs if "hpa" in sync] == [4, 3]  # type: ignore[index]
+    assert [index for index, sync in enumerate(syncs) if sync.get("controller_restarted")] == [0]
     pods = [pod for sync in syncs for pod in sync["pods"]]  # type: ignore[attr-defined]
     assert any(pod.get("cpu_usage_m") is not None for pod in pods)
     assert all(pod["memory_usage_mib"] > 10 for pod in pods if pod.get("memory_usage_mib") is not None)
