@@ -234,6 +234,7 @@ STOPPED = Stops(stop_loss=0.125, take_profit=0.25)
         ((87.5, 91, 87.5, 91), 87.5, "stop_loss"),
         ((130, 131, 80, 85), 130.0, "take_profit"),  # opened beyond the target: at the open, whatever came then
         ((125, 126, 125, 126), 125.0, "take_profit"),
+        ((125, 126, 80, 85), 125.0, "take_profit"),  # opened on the target, and fell to the stop after it was sold
         ((100, 126, 85, 100), 87.5, "stop_loss"),  # both: the worse one
     ],
 )
@@ -254,6 +255,7 @@ def test_a_long_is_stopped(bar, price, reason):
         ((112.5, 112.5, 109, 109), 112.5, "stop_loss"),
         ((70, 120, 69, 115), 70.0, "take_profit"),
         ((75, 75, 74, 74), 75.0, "take_profit"),
+        ((75, 120, 74, 115), 75.0, "take_profit"),
         ((100, 115, 74, 100), 112.5, "stop_loss"),
     ],
 )
