@@ -3,7 +3,7 @@
     y[t] = intercept[t] + ratio[t] * (x[t] - centre) + noise[t],   both walk: ratio[t] = ratio[t-1] + step[t]
 
 The state-space regression of Harvey 1989, "Forecasting, Structural Time Series Models and the Kalman Filter", 3.2;
-for pairs: Elliott, van der Hoek & Malcolm 2005, "Pairs trading". With `y` and `x` as logarithms of prices the ratio is
+for pairs: Chan 2013, "Algorithmic Trading", chapter 3. With `y` and `x` as logarithms of prices the ratio is
 in money: one of y against `ratio` of x. The centre keeps a step of the ratio from lifting the whole line, as it would
 with x far from zero. Of the error's covariance its root is carried (Potter's form; Bierman 1977, "Factorization Methods
 for Discrete Sequential Estimation", chapter II): stronger than Joseph's form, no rounding can make a variance negative,
@@ -160,8 +160,8 @@ def fit_hedge(y: npt.ArrayLike, x: npt.ArrayLike) -> HedgeState:
     """Return the filter with the variances that make all pairs likeliest, after the last of them.
 
     The likelihood is searched over the logarithms of three variances from four starting points (Nelder & Mead 1965),
-    each scaled by the pair's own spread. Raises ValueError for fewer than 30 pairs, NaN, or a y or x that
-    does not move.
+    each scaled by the pair's own spread. Raises ValueError for fewer than 30 pairs, NaN, or a y or x that does not
+    move.
     """
     ys, xs = _pairs(y, x, least=LEAST_PAIRS)
     y_scale, x_scale = float(ys.std()), float(xs.std())

@@ -84,6 +84,8 @@ def test_valuation_marks_what_is_held_and_leaves_the_book_alone() -> None:
     assert worth.positions == 240 - 60
     with pytest.raises(ValueError, match="price of ETH/USD must be above 0 to value the book, was None"):
         valued(book, {BTC: Decimal(120)})
+    with pytest.raises(ValueError, match="price of BTC/USD must be above 0 to value the book, was 0"):
+        valued(book, {BTC: Decimal(0), "ETH/USD": Decimal(60)})
     assert valued(Book(currency="USD"), {}).equity == 0
 
 

@@ -114,9 +114,11 @@ def test_without_fresh_readings_nothing_passes() -> None:
     admission, _ = admit(BreakerState(), SETTINGS, 0)
     assert not admission.admitted
     assert admission.reason == "no fresh reading of loss and volatility: there was none"
-    state = read(BreakerState(), SETTINGS, CALM, 0)
-    assert admit(state, SETTINGS, 5_000)[0].admitted
-    assert not admit(state, SETTINGS, 5_001)[0].admitted
+    state = read(BreakerState(), SETTINGS, CALM, 100_000)
+    assert admit(state, SETTINGS, 105_000)[0].admitted
+    late, _ = admit(state, SETTINGS, 105_001)
+    assert not late.admitted
+    assert late.reason == "no fresh reading of loss and volatility: the newest is 5001 ms old"
 
 
 def test_trials_whose_outcome_is_lost_are_given_again() -> None:

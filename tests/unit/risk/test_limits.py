@@ -92,6 +92,10 @@ def test_position_that_outgrew_its_limit_may_shrink_and_not_grow() -> None:
     assert answer(state, "BTC/USD", -400.0)[:2] == ("reduced", -260.0)
 
 
+def test_position_at_its_limit_may_turn_round_completely() -> None:
+    assert answer(portfolio({"BTC/USD": 200.0}), "BTC/USD", -500.0) == ("reduced", -400.0, ["position"])
+
+
 def test_covering_a_short_is_allowed_when_the_net_limit_is_full() -> None:
     state = portfolio({"A/USD": 400.0, "B/USD": 200.0, "C/USD": -90.0})
     assert answer(state, "C/USD", 90.0) == ("allowed", 90.0, [])
