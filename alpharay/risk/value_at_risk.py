@@ -167,22 +167,35 @@ def portfolio_returns(weights: npt.ArrayLike, returns: npt.ArrayLike) -> FloatAr
     return table @ held
 
 
+def shortfall_contributions(weights: npt.ArrayLike, returns: npt.ArrayLike, *, level: float = LEVEL) -> FloatArray:
+    """Return each asset's part of the portfolio's historical expected shortfall; they sum to it.
+
+    Of asset i: its weight times its mean loss in the portfolio's tail (Euler; Tasche 2002, "Expected shortfall and
+    beyond"). A part below zero is a hedge. Raises ValueError as `portfolio_returns`, and for no periods.
+    """
+    together = finite_series(portfolio_returns(weights, returns), "returns")
+    tail = _tail_weights(together, share(level, "level"))
+    parts: FloatArray = -(tail @ np.asarray(returns, dtype=np.float64)) * np.asarray(weights, dtype=np.float64)
+    return parts
+
+
 def _empirical(series: FloatArray, level: float) -> tuple[float, float]:
     """Return value at risk and expected shortfall of equally likely returns."""
-    ordered = np.sort(series)
-    # 1 - level is a binary fraction: 250 * (1 - 0.98) is 5.000000000000004 returns, meant as 5.
-    tail = round(len(series) * (1.0 - level), 9)
-    whole = math.floor(tail)
-    if whole >= len(ordered):
-        return -float(ordered[-1]), -float(ordered.mean())
-    at_risk = -float(ordered[whole]) if tail > whole or whole == 0 else -float(ordered[whole - 1])
-    if tail < 1.0:
-        return at_risk, at_risk
-    shortfall = -(float(ordered[:whole].sum()) + (tail - whole) * float(ordered[whole])) / tail
-    return at_risk, shortfall
+    tail = _tail_weights(series, level)
+    return -float(series[tail > 0.0].max()), -float(tail @ series)
+
+
+def _tail_weights(series: FloatArray, level: float) -> FloatArray:
+    """Return what each return counts in the mean of the worst 1 - level: the worst alone when that is less than one."""
+    tail = max(_in_tail(series, level), 1.0)
+    order = np.argsort(series, kind="stable")
+    weights = np.zeros(len(series))
+    weights[order] = np.clip(tail - np.arange(len(series)), 0.0, 1.0) / tail
+    return weights
 
 
 def _in_tail(series: FloatArray, level: float) -> float:
+    # 1 - level is a binary fraction: 250 * (1 - 0.98) is 5.000000000000004 returns, meant as 5.
     return round(len(series) * (1.0 - level), 9)
 
 

@@ -175,6 +175,16 @@ def test_intervals_hold_as_many_outcomes_as_they_say(freedom: float | None) -> N
     np.testing.assert_allclose(inside_volatility[1:] / runs, 0.9, atol=0.02)
 
 
+def test_fat_tails_reach_the_simulated_steps() -> None:
+    steady = FittedVolatility(
+        model="garch", distribution="t", degrees_of_freedom=3.0, omega=1.0, alpha=0.0, beta=0.0, next_variance=1.0,
+        observations=1,
+    )  # fmt: skip
+    answer = forecast(steady, 3, level=0.99, paths=100_000)
+    # A t with 3 degrees of freedom, scaled to a variance of one: 5.841 / sqrt(3).
+    np.testing.assert_allclose(answer.return_high, 5.841 / math.sqrt(3.0), rtol=0.03)
+
+
 def test_first_step_of_a_forecast_is_exact_and_repeatable() -> None:
     fitted = fit_volatility(MARK_POUND)
     answer, again = forecast(fitted, 5, seed=1), forecast(fitted, 5, seed=1)

@@ -70,6 +70,14 @@ def test_orders_under_way_count_as_filled_at_their_worst() -> None:
     assert answer(both, "BTC/USD", 100.0) == ("reduced", 40.0, ["position"])
 
 
+def test_orders_under_way_in_other_symbols_count_too() -> None:
+    groups = {"BTC/USD": "majors", "ETH/USD": "majors"}
+    short = portfolio({"BTC/USD": -100.0}, open_sells={"BTC/USD": 90.0}, open_buys={"BTC/USD": 30.0}, groups=groups)
+    assert answer(short, "ETH/USD", 200.0) == ("reduced", 110.0, ["concentration"])
+    long = portfolio({"BTC/USD": 100.0}, open_sells={"BTC/USD": 30.0}, open_buys={"BTC/USD": 90.0}, groups=groups)
+    assert answer(long, "ETH/USD", -200.0) == ("reduced", -110.0, ["concentration"])
+
+
 def test_losses_stop_what_opens_and_never_what_closes() -> None:
     for state in (
         portfolio({"BTC/USD": 100.0}, equity=950.0),
@@ -142,6 +150,8 @@ def test_values_that_are_no_amounts_are_refused() -> None:
         RiskLimits(daily_loss=0.0)
     with pytest.raises(ValueError, match="gross of the limits"):
         RiskLimits(gross=math.nan)
+    with pytest.raises(ValueError, match="position of the limits"):
+        RiskLimits(position=math.inf)
 
 
 symbols = st.sampled_from(["A", "B", "C", "D"])

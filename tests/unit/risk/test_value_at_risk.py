@@ -18,6 +18,7 @@ from alpharay.risk.value_at_risk import (
     gaussian_risk,
     historical_risk,
     portfolio_returns,
+    shortfall_contributions,
 )
 
 SAMPLE = np.random.default_rng(0).standard_t(4, 400) * 0.01
@@ -74,6 +75,26 @@ def test_expected_shortfall_never_rewards_splitting_a_portfolio(first: list[floa
     both = historical_risk(one + other, level=0.9).expected_shortfall
     apart = historical_risk(one, level=0.9).expected_shortfall + historical_risk(other, level=0.9).expected_shortfall
     assert both <= apart + 1e-9
+
+
+def test_parts_of_a_shortfall_are_its_slopes_and_sum_to_it() -> None:
+    table = (
+        np.random.default_rng(2).standard_t(4, (503, 3)) @ np.array([[1.0, 0.4, -0.3], [0, 1, 0.2], [0, 0, 1]]) * 0.01
+    )
+    weights = np.array([0.5, 0.3, -0.2])
+    parts = shortfall_contributions(weights, table, level=0.975)
+    whole = historical_risk(portfolio_returns(weights, table), level=0.975).expected_shortfall
+    assert parts.sum() == pytest.approx(whole, rel=1e-12)
+    for asset in range(3):
+        step = np.zeros(3)
+        step[asset] = 1e-7
+        up, down = (
+            historical_risk(portfolio_returns(moved, table), level=0.975).expected_shortfall
+            for moved in (weights + step, weights - step)
+        )
+        assert parts[asset] == pytest.approx(weights[asset] * (up - down) / 2e-7, rel=1e-5)
+    with pytest.raises(ValueError, match="returns must be at least 1, were 0"):
+        shortfall_contributions([1.0], np.empty((0, 1)))
 
 
 def test_cornish_fisher_quantile_and_shortfall_equal_the_expansion_and_its_quadrature() -> None:
