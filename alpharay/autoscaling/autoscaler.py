@@ -224,7 +224,7 @@ def _settle(
 
 
 def _decision(state: AutoscalerState, desired: int, reason: str | None, computed: _Computed) -> Decision:
-    acted_on = computed is not _NOTHING_COMPUTED and computed.invalid is None
+    acted_on = bool(computed.statuses) and computed.invalid is None
     return Decision(
         desired_replicas=desired,
         rescaled=reason is not None,

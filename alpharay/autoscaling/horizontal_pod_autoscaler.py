@@ -120,6 +120,12 @@ class HorizontalPodAutoscaler:
     name: str = "autoscaler"
     namespace: str = "default"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_replicas <= self.max_replicas:
+            raise ValueError(f"replicas must be from 0 and in order, were {self.min_replicas} to {self.max_replicas}")
+        if not self.metrics:
+            raise ValueError("metrics must hold at least one, was ()")
+
 
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:

@@ -317,3 +317,10 @@ def test_what_is_no_yaml_is_refused() -> None:
 def test_a_mistake_in_helm_values_is_refused_with_its_field_and_value(values: dict[str, object], message: str) -> None:
     with pytest.raises(AutoscalerDocumentError, match=message):
         read_helm_values(values)
+
+
+def test_an_autoscaler_that_could_not_decide_is_none() -> None:
+    with pytest.raises(ValueError, match="replicas must be from 0 and in order, were 3 to 2"):
+        HorizontalPodAutoscaler(3, 2, (ResourceMetric("cpu", Utilization(80)),))
+    with pytest.raises(ValueError, match=r"metrics must hold at least one, was \(\)"):
+        HorizontalPodAutoscaler(1, 2, ())
