@@ -449,12 +449,31 @@ def test_a_holding_anywhere_about_the_blocks_of_64_bars_has_the_extremes_of_its_
 @pytest.mark.parametrize("side", ["long", "short"])
 @pytest.mark.parametrize("level", ["stop_loss", "take_profit"])
 def test_the_first_touch_is_found_on_whatever_bar_it_is(side, level):
-    bars = 330
+    bars = 460
     make = trade_long if side == "long" else trade_short
     stops = Stops(**{level: 0.125})
     against = (side == "long") == (level == "stop_loss")
     for entry in (1, 60, 64, 100):
-        for touched in (*range(entry, entry + 4), 63, 64, 65, 127, 128, 129, 191, 192, 250, 255, 256, 319, 329):
+        for touched in (
+            *range(entry, entry + 4),
+            63,
+            64,
+            65,
+            127,
+            128,
+            129,
+            191,
+            192,
+            250,
+            255,
+            256,
+            319,
+            383,
+            384,
+            447,
+            448,
+            459,
+        ):
             if touched < entry:
                 continue
             rows = [(100.0, 101.0, 99.0, 100.0)] * bars
