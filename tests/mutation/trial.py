@@ -81,7 +81,7 @@ def _run(target: Target, cpu_seconds: int, examples: int) -> tuple[Verdict, floa
         time.sleep(0.02)
     seconds = usage.ru_utime + usage.ru_stime
     if os.WIFSIGNALED(status):
-        stuck = os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}
+        stuck = os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGPROF, signal.SIGKILL}
         return Verdict.TIMEOUT if stuck else Verdict.KILLED, seconds
     return Verdict.SURVIVED if os.WEXITSTATUS(status) == 0 else Verdict.KILLED, seconds
 
@@ -100,9 +100,12 @@ def _tests(target: Target, cpu_seconds: int, examples: int) -> int:
     elif _is_interpreted(target):
         interpret(target.module)
     quick = f"not ({' or '.join(TOO_SLOW)})"
-    plain = ["--assert=plain", "--tb=native", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "--timeout=0"]
+    unused = [
+        word for name in ("cacheprovider", "unraisableexception", "hypothesispytest") for word in ("-p", f"no:{name}")
+    ]
+    plain = ["--assert=plain", "--tb=native", *unused, "--timeout=0"]
     options = ["-x", "-q", *plain, "-k", quick]
-    return int(pytest.main([*options, *target.tests], plugins=[_FewExamples(examples)]))
+    return int(pytest.main([*options, *target.tests], plugins=[_FewExamples(examples), _OneTest(cpu_seconds / 3.0)]))
 
 
 def _is_interpreted(target: Target) -> bool:
@@ -127,3 +130,14 @@ class _FewExamples:
             test = getattr(item, "obj", None)
             if hasattr(test, "hypothesis"):
                 test._hypothesis_internal_use_settings = self.settings
+
+
+class _OneTest:
+    """A test may take so many CPU seconds; the process dies of it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def pytest_runtest_setup(self) -> None:
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, self.seconds)
