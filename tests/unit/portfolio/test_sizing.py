@@ -106,6 +106,7 @@ def test_volatility_target_gives_the_target() -> None:
     sizing = volatility_target(target=0.15, volatility=0.6, maximum=2.0)
     assert sizing.fraction * 0.6 == pytest.approx(0.15)
     assert volatility_target(target=0.15, volatility=0.01, maximum=2.0).binding == "maximum"
+    assert volatility_target(target=0.15, volatility=0.6, maximum=0.0).fraction == 0.0
     flat = volatility_target(target=0.15, volatility=0.0)
     assert (flat.fraction, flat.binding) == (0.0, "the market does not move")
 
@@ -126,6 +127,10 @@ def test_blend_without_trades_counts_its_other_parts() -> None:
     sizing = blended(nothing, confidence=0.8, volatility=0.6)
     assert sizing.fraction == pytest.approx(0.3 * 0.005 / 0.6 + 0.3 * 0.8 / 1.6)
     assert sizing.parts[0][1].binding == "there are no trades to judge by"
+    only_target = blended(
+        nothing, confidence=0.8, volatility=0.5, blend=Blend(kelly=0.0, volatility_target=1.0, confidence=0.0)
+    )
+    assert only_target.fraction == pytest.approx(0.01)
     assert blended(nothing, confidence=0.0, volatility=0.6, risk_budget=0.0).binding == "no part gives a size"
     flat = blended(nothing, confidence=0.8, volatility=0.0)
     assert (flat.fraction, flat.binding) == (0.0, "the market does not move")
@@ -145,7 +150,7 @@ def test_inputs_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="risk must be at least 0 and finite, was nan"):
         fixed_fraction(risk=math.nan, stop_distance=0.1)
     with pytest.raises(ValueError, match="maximum"):
-        fixed_fraction(risk=0.1, stop_distance=0.1, maximum=math.nan)
+        fixed_fraction(risk=0.1, stop_distance=0.1, maximum=math.inf)
     with pytest.raises(ValueError, match="fraction"):
         fractional_kelly(MANY, fraction=0.0)
     with pytest.raises(ValueError, match="volatility"):

@@ -133,6 +133,8 @@ def test_no_limits_allow_anything_and_zero_limits_nothing() -> None:
     trade = ProposedTrade(symbol="A/USD", notional=1e9)
     assert assess(free, portfolio(), trade).decision == "allowed"
     assert assess(RiskLimits(gross=0.0), portfolio(), trade).decision == "refused"
+    loose = RiskLimits(position=None, concentration=None, gross=None, net=None, daily_loss=1.0, drawdown=1.0)
+    assert assess(loose, portfolio(equity=1.0), trade).decision == "allowed"
 
 
 def test_values_that_are_no_amounts_are_refused() -> None:

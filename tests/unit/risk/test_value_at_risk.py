@@ -13,6 +13,7 @@ from scipy import integrate, stats
 from alpharay.models.volatility import FittedVolatility, ewma_volatility, updated
 from alpharay.risk.breaches import breach_tests, breaches_of, coverage_test, independence_of_steps, independence_test
 from alpharay.risk.value_at_risk import (
+    _rises,
     cornish_fisher_risk,
     filtered_risk,
     gaussian_risk,
@@ -111,6 +112,20 @@ def test_cornish_fisher_quantile_and_shortfall_equal_the_expansion_and_its_quadr
     assert risk.value_at_risk == pytest.approx(-quantile(0.025), rel=1e-10)
     expected = -integrate.quad(quantile, 0.0, 0.025, limit=200)[0] / 0.025
     assert risk.expected_shortfall == pytest.approx(expected, rel=1e-6)
+
+
+thousandths = st.integers(-1_000, 1_000).map(lambda value: value / 1_000)
+
+
+@given(linear=thousandths, square=thousandths, cube=thousandths, until=st.sampled_from([-1.3, -2.3]))
+@settings(max_examples=500, deadline=None)
+def test_expansion_is_taken_exactly_where_it_rises_through_the_tail(
+    linear: float, square: float, cube: float, until: float
+) -> None:
+    slope = np.polynomial.Polynomial([linear, 2.0 * square, 3.0 * cube])
+    # It rises when it does at the tail's begin and its slope has no zero further out.
+    zeros = [root.real for root in slope.trim().roots() if abs(root.imag) < 1e-12 and root.real <= until]
+    assert _rises(linear, square, cube, until) == bool(slope(until) > 0.0 and not zeros)
 
 
 def test_cornish_fisher_risk_is_nearer_to_the_truth_than_the_normal_on_skewed_returns() -> None:
