@@ -26,9 +26,9 @@ from alpharay.backtest.costs import Costs
 from alpharay.backtest.market import open_market
 from alpharay.backtest.metrics import metrics_table
 from alpharay.backtest.population import backtest_population
+from alpharay.backtest.settlement import OUTCOME_FIELDS
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import PriceTables, price_tables
-from alpharay.backtest.walk import OUTCOME_FIELDS
 from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import Candles, FloatArray, IntArray
 from alpharay.market.files import read_candles

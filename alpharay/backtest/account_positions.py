@@ -14,7 +14,7 @@ from alpharay.backtest.account_terms import (
     SHORT_FUNDING,
     TICK,
 )
-from alpharay.backtest.walk import LIQUIDATION, OPEN
+from alpharay.backtest.holdings import LIQUIDATION, OPEN
 from alpharay.market.candles import FloatArray
 from alpharay.market.timeframe import DAY_MS
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from alpharay.backtest.account_positions import ENTRY_BAR, ENTRY_PRICE, EXTREME, OWN_CASH, QUANTITY, RATCHET, SIDE
-from alpharay.backtest.walk import LIQUIDATION, SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP
+from alpharay.backtest.holdings import LIQUIDATION, SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP
 from alpharay.market.candles import FloatArray, IntArray
 
 

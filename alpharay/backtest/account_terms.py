@@ -9,9 +9,10 @@ import numpy as np
 
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions
+from alpharay.backtest.holdings import StopLevels
 from alpharay.backtest.pool_tables import PoolTables
 from alpharay.backtest.stops import Stops
-from alpharay.backtest.walk import StopLevels, stop_levels_of
+from alpharay.backtest.walk import stop_levels_of
 from alpharay.market.candles import FloatArray
 
 HOUR_MS = 3_600_000

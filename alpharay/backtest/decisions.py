@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from alpharay.backtest.batches import compared_chunks
+from alpharay.backtest.batches import Chunk, compared_chunks
 from alpharay.backtest.bits import WordArray
 from alpharay.backtest.market import Market
 from alpharay.backtest.rules import CodeArray, RuleProgram, run_rule, settle_conflicts
@@ -18,8 +18,13 @@ def write_decisions(
 ) -> None:
     """Write the rules' bit sets, conflicts settled, to (genomes, rules, words) `decisions`."""
     for chunk in compared_chunks(strategy, program, genomes, market):
-        for rule, code in enumerate(program.codes):
-            _run_rules(code, program.literals, program.depth, chunk.bits, chunk.rows, decisions[chunk.genomes, rule])
+        write_chunk(program, chunk, decisions[chunk.genomes])
+
+
+def write_chunk(program: RuleProgram, chunk: Chunk, decisions: WordArray) -> None:
+    """Write the bit sets of one chunk's rules, conflicts settled."""
+    for rule, code in enumerate(program.codes):
+        _run_rules(code, program.literals, program.depth, chunk.bits, chunk.rows, decisions[:, rule])
     _settle(decisions)
 
 

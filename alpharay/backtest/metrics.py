@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numba import njit
 
-from alpharay.backtest.walk import OUTCOME_FIELDS
+from alpharay.backtest.settlement import OUTCOME_FIELDS
 from alpharay.market.candles import FloatArray
 
 DAYS_A_YEAR = 365.0

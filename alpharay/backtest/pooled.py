@@ -14,14 +14,15 @@ from alpharay.backtest.bits import WordArray, word_count
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.decisions import write_decisions
 from alpharay.backtest.frictions import Frictions
+from alpharay.backtest.holdings import StopLevels
 from alpharay.backtest.market import MEMORY_BUDGET, Market, open_market
 from alpharay.backtest.metrics import metrics_table
 from alpharay.backtest.pool_tables import PoolPrices, PoolTables, pool_tables
 from alpharay.backtest.population_result import PopulationResult
 from alpharay.backtest.rules import compile_rules
+from alpharay.backtest.settlement import OUTCOME_FIELDS
 from alpharay.backtest.shared_account import trade_account
 from alpharay.backtest.stops import NO_STOPS, Stops
-from alpharay.backtest.walk import OUTCOME_FIELDS, StopLevels
 from alpharay.market.candles import Candles, FloatArray, IntArray
 from alpharay.strategies.strategy import Strategy
 

@@ -13,14 +13,15 @@ from alpharay.backtest.account_terms import pool_stop_levels, terms_of
 from alpharay.backtest.bits import pack
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions
+from alpharay.backtest.holdings import EXIT_REASONS
 from alpharay.backtest.metrics import Metrics, metrics_row, metrics_table
 from alpharay.backtest.pool_tables import PoolTables, pool_tables
 from alpharay.backtest.pooled import ONE_POSITION, PoolLimits, first_words, frictions_of
 from alpharay.backtest.rules import settle_conflicts
+from alpharay.backtest.settlement import OUTCOME_FIELDS
 from alpharay.backtest.shared_account import trade_account
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import price_tables
-from alpharay.backtest.walk import EXIT_REASONS, OUTCOME_FIELDS
 from alpharay.market.candles import Candles, FloatArray, IntArray
 from alpharay.strategies.evaluation import Signals, signals
 from alpharay.strategies.strategy import Strategy

@@ -60,8 +60,9 @@ from alpharay.backtest.account_positions import (
 from alpharay.backtest.account_stops import follow, next_fixed_stop, next_trailing_stop, stop_on
 from alpharay.backtest.account_terms import LONG_FUNDING, PARTICIPATION, SHORT_FUNDING, Terms
 from alpharay.backtest.bits import WordArray, next_set_bit
+from alpharay.backtest.holdings import OPEN, SIGNAL, StopLevels
 from alpharay.backtest.pool_tables import PoolPrices
-from alpharay.backtest.walk import OPEN, RUIN, SIGNAL, StopLevels
+from alpharay.backtest.settlement import RUIN
 from alpharay.market.candles import FloatArray, IntArray
 
 

@@ -12,23 +12,16 @@ from alpharay.backtest.account_positions import ACCOUNT_TRADE_FIELDS
 from alpharay.backtest.bits import pack
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions
+from alpharay.backtest.holdings import EXIT_REASONS, OPEN
 from alpharay.backtest.metrics import Metrics, metrics_row, metrics_table
 from alpharay.backtest.pool_tables import pool_tables
 from alpharay.backtest.pooled import ONE_POSITION
 from alpharay.backtest.pooled_single import trade_signals
 from alpharay.backtest.rules import settle_conflicts
+from alpharay.backtest.settlement import OUTCOME_FIELDS, TRADE_FIELDS
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import PriceTables, price_tables
-from alpharay.backtest.walk import (
-    EXIT_REASONS,
-    OPEN,
-    OUTCOME_FIELDS,
-    TRADE_FIELDS,
-    factors_of,
-    prices_of,
-    stop_levels_of,
-    walk,
-)
+from alpharay.backtest.walk import factors_of, prices_of, stop_search_of, walk
 from alpharay.market.candles import Candles, FloatArray, IntArray
 from alpharay.strategies.evaluation import BoolArray, Signals, signals
 from alpharay.strategies.strategy import Strategy
@@ -129,29 +122,26 @@ def walk_signals(
     said: Signals, tables: PriceTables, costs: Costs, stops: Stops = NO_STOPS, minimum_holding: int = 0
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Walk one set of signals; return outcome and daily equity, one row each, and a row of `TRADE_FIELDS` a trade."""
-    both_sides = said.enter_short is not None and said.exit_short is not None
-    enter, leave = pack(said.enter), pack(said.exit)
-    enter_short = None if said.enter_short is None else pack(said.enter_short)
-    leave_short = None if said.exit_short is None else pack(said.exit_short)
-    settle_conflicts(enter, leave, enter_short, leave_short)
+    rules = [said.enter, said.exit]
+    if said.enter_short is not None and said.exit_short is not None:
+        rules += [said.enter_short, said.exit_short]
+    words = [pack(rule) for rule in rules]
+    settle_conflicts(words[0], words[1], *(words[2:] if len(words) > 2 else (None, None)))
     outcome = np.empty((1, len(OUTCOME_FIELDS)))
     daily_equity = np.empty((1, len(tables.day_ends)))
     # A trade holds at least its decision bar and its entry bar, so there are at most as many as bars.
     trades = np.empty((len(tables), len(TRADE_FIELDS)))
-    count = walk(
+    walk(
         prices_of(tables),
         factors_of(costs),
-        stop_levels_of(stops, tables.candles, both_sides=both_sides),
-        enter,
-        leave,
-        enter_short,
-        leave_short,
-        minimum_holding,
-        outcome[0],
-        daily_equity[0],
+        stop_search_of(stops, tables.candles, costs, both_sides=len(words) > 2),
+        np.stack(words)[None],
+        np.array([minimum_holding]),
+        outcome,
+        daily_equity,
         trades,
     )
-    return outcome, daily_equity, trades[:count]
+    return outcome, daily_equity, trades[: int(outcome[0, OUTCOME_FIELDS.index("trades")])]
 
 
 def backtest_strategy(

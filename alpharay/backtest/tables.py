@@ -23,10 +23,6 @@ class PriceTables:
     """(7, bars, 2): minimum and maximum close of the 2^k bars from each bar."""
     close_blocks: FloatArray
     """(levels, blocks, 2): the same over 2^k blocks of 64 bars."""
-    stop_ranges: FloatArray
-    """(7, bars, 2): lowest low and highest high of the 2^k bars from each bar."""
-    stop_blocks: FloatArray
-    """(levels, blocks, 2): the same over 2^k blocks of 64 bars."""
     return_sums: FloatArray
     """(bars + 1, 3): sums before each bar of close-to-close return, its square, its square where negative."""
     day_ends: IntArray
@@ -55,14 +51,11 @@ def price_tables(candles: Candles) -> PriceTables:
                 f"{name} of candle {bar} (open_time {int(candles.open_time[bar])}) must be finite and positive, "
                 f"was {column[bar]}"
             )
-    close_ranges = _range_table(candles.close, candles.close)
-    stop_ranges = _range_table(candles.low, candles.high)
+    close_ranges = _range_table(candles.close)
     return PriceTables(
         candles=candles,
         close_ranges=close_ranges,
         close_blocks=_block_table(close_ranges),
-        stop_ranges=stop_ranges,
-        stop_blocks=_block_table(stop_ranges),
         return_sums=_return_sums(candles.close),
         day_ends=day_ends(candles.open_time),
     )
@@ -78,12 +71,12 @@ def day_ends(open_time: IntArray) -> IntArray:
 
 
 @njit(cache=True)
-def _range_table(lowest: FloatArray, highest: FloatArray) -> FloatArray:
-    bars = len(lowest)
+def _range_table(close: FloatArray) -> FloatArray:
+    bars = len(close)
     table = np.empty((BLOCK_LEVELS, bars, 2))
     for bar in range(bars):
-        table[0, bar, 0] = lowest[bar]
-        table[0, bar, 1] = highest[bar]
+        table[0, bar, 0] = close[bar]
+        table[0, bar, 1] = close[bar]
     for level in range(1, BLOCK_LEVELS):
         half = 1 << (level - 1)
         for bar in range(bars):
@@ -121,24 +114,3 @@ def _return_sums(close: FloatArray) -> FloatArray:
         sums[bar + 1, 1] = sums[bar, 1] + change * change
         sums[bar + 1, 2] = sums[bar, 2] + (change * change if change < 0.0 else 0.0)
     return sums
-
-
-@njit(cache=True)
-def first_touch(
-    stop_ranges: FloatArray, stop_blocks: FloatArray, first: int, last: int, lower: float, upper: float
-) -> int:
-    """Return the first bar from `first` to `last` with low <= lower or high >= upper; -1 when there is none."""
-    bar = first
-    while bar <= last:
-        block = bar >> 6
-        end = min(last, block * 64 + 63)
-        if stop_blocks[0, block, 0] > lower and stop_blocks[0, block, 1] < upper:
-            bar = end + 1
-        while bar <= end:
-            for level in range(5, -1, -1):
-                span = 1 << level
-                if bar + span - 1 <= end and stop_ranges[level, bar, 0] > lower and stop_ranges[level, bar, 1] < upper:
-                    bar += span
-            if bar <= end and (stop_ranges[0, bar, 0] <= lower or stop_ranges[0, bar, 1] >= upper):
-                return bar
-    return -1

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.holdings import OPEN
+from alpharay.backtest.settlement import TRADE_FIELDS
 from alpharay.backtest.single import walk_signals
 from alpharay.backtest.tables import PriceTables
-from alpharay.backtest.walk import OPEN, TRADE_FIELDS
 from alpharay.market.candles import FloatArray, IntArray
 from alpharay.market.timeframe import DAY_MS
 from alpharay.strategies.evaluation import signals

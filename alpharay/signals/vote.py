@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.holdings import OPEN, SIGNAL
+from alpharay.backtest.settlement import TRADE_FIELDS
 from alpharay.backtest.single import walk_signals
 from alpharay.backtest.tables import PriceTables, price_tables
-from alpharay.backtest.walk import OPEN, SIGNAL, TRADE_FIELDS
 from alpharay.market.candles import Candles, FloatArray
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.strategies.evaluation import Signals, signals

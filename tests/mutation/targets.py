@@ -34,6 +34,9 @@ class Target:
 
 TARGETS = {
     "walk": Target("alpharay/backtest/walk.py", WALK),
+    "holdings": Target("alpharay/backtest/holdings.py", WALK),
+    "settlement": Target("alpharay/backtest/settlement.py", WALK),
+    "touches": Target("alpharay/backtest/touches.py", (f"{BACKTEST}/test_touches.py", *WALK)),
     "metrics": Target("alpharay/backtest/metrics.py", (f"{BACKTEST}/test_metrics.py",)),
     "tables": Target("alpharay/backtest/tables.py", WALK),
     "bits": Target("alpharay/backtest/bits.py", (f"{BACKTEST}/test_bit_sets.py",), compiled=True),

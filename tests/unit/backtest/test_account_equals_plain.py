@@ -14,13 +14,13 @@ from test_kernel_equals_plain import random_candles, random_flags
 
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import FeeTier, Frictions, Funding, SquareRootImpact
+from alpharay.backtest.holdings import EXIT_REASONS
 from alpharay.backtest.pool_tables import pool_tables
 from alpharay.backtest.pooled import ONE_POSITION, PoolLimits
 from alpharay.backtest.pooled_single import trade_signals
 from alpharay.backtest.single import backtest
 from alpharay.backtest.stops import NO_STOPS, AtrTrail, Stops
 from alpharay.backtest.tables import price_tables
-from alpharay.backtest.walk import EXIT_REASONS
 from alpharay.indicators.registry import INDICATORS
 from alpharay.strategies.evaluation import Signals
 

@@ -18,7 +18,7 @@ from alpharay.backtest.metrics import (
     metrics_table,
     ratio,
 )
-from alpharay.backtest.walk import OUTCOME_FIELDS
+from alpharay.backtest.settlement import OUTCOME_FIELDS
 
 ONE_TRADE = {
     "final_equity": 1.2,

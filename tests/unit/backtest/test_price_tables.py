@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alpharay.backtest.tables import PriceTables, day_ends, first_touch, price_tables
+from alpharay.backtest.tables import PriceTables, day_ends, price_tables
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import DAY_MS
 
@@ -23,31 +23,25 @@ def candles_of(bars: int, seed: int = 0) -> Candles:
 @pytest.mark.parametrize("bars", SIZES)
 def test_every_range_has_the_extremes_of_its_bars_and_stops_at_the_last(bars: int) -> None:
     candles = candles_of(bars)
-    tables = price_tables(candles)
-    for ranges, lows, highs in (
-        (tables.close_ranges, candles.close, candles.close), (tables.stop_ranges, candles.low, candles.high),
-    ):  # fmt: skip
-        assert ranges.shape == (7, bars, 2)
-        for level in range(7):
-            for bar in range(bars):
-                span = slice(bar, bar + 2**level)
-                assert tuple(ranges[level, bar]) == (lows[span].min(), highs[span].max())
+    ranges = price_tables(candles).close_ranges
+    assert ranges.shape == (7, bars, 2)
+    for level in range(7):
+        for bar in range(bars):
+            span = candles.close[bar : bar + 2**level]
+            assert tuple(ranges[level, bar]) == (span.min(), span.max())
 
 
 @pytest.mark.parametrize("bars", SIZES)
 def test_every_range_of_blocks_has_the_extremes_of_its_bars(bars: int) -> None:
     candles = candles_of(bars, 1)
-    tables = price_tables(candles)
+    blocks = price_tables(candles).close_blocks
     count = -(-bars // 64)
-    for blocks, lows, highs in (
-        (tables.close_blocks, candles.close, candles.close), (tables.stop_blocks, candles.low, candles.high),
-    ):  # fmt: skip
-        # The longest range that fits is there: 2^k blocks, not 2^(k + 1).
-        assert blocks.shape == (int(np.log2(count)) + 1, count, 2)
-        for level in range(len(blocks)):
-            for block in range(count):
-                span = slice(block * 64, (block + 2**level) * 64)
-                assert tuple(blocks[level, block]) == (lows[span].min(), highs[span].max())
+    # The longest range that fits is there: 2^k blocks, not 2^(k + 1).
+    assert blocks.shape == (int(np.log2(count)) + 1, count, 2)
+    for level in range(len(blocks)):
+        for block in range(count):
+            span = candles.close[block * 64 : (block + 2**level) * 64]
+            assert tuple(blocks[level, block]) == (span.min(), span.max())
 
 
 def test_returns_are_summed_before_each_bar() -> None:
@@ -59,26 +53,6 @@ def test_returns_are_summed_before_each_bar() -> None:
         [[0, 0, 0], [0, 0, 0], [0.1, 0.01, 0], [0.0, 0.02, 0.01], [0.0, 0.02, 0.01]],
         atol=1e-15,
     )
-
-
-def test_a_touch_is_the_first_bar_with_a_low_or_a_high_at_a_level() -> None:
-    bars = 330
-    flat = np.full(bars, 100.0)
-    for place in (0, 1, 5, 62, 63, 64, 65, 127, 128, 200, 255, 256, 328, 329):
-        for name, value in (("low", 90.0), ("high", 110.0)):
-            prices = {"low": flat.copy(), "high": flat.copy()}
-            prices[name][place] = value
-            tables = price_tables(
-                Candles(
-                    "test", "A/USD", "1h", np.arange(bars) * HOUR_MS, flat, prices["high"], prices["low"], flat, flat
-                )
-            )
-            for first in (0, 1, 63, 64, 65, 130, 329):
-                for last in (0, 1, 62, 63, 64, 127, 128, 255, 329):
-                    expected = place if first <= place <= last else -1
-                    assert first_touch(tables.stop_ranges, tables.stop_blocks, first, last, 90.0, 110.0) == expected
-                    # A hair away from the level touches nothing.
-                    assert first_touch(tables.stop_ranges, tables.stop_blocks, first, last, 89.9, 110.1) == -1
 
 
 def test_days_end_with_their_last_candle_and_an_empty_day_repeats_the_one_before() -> None:

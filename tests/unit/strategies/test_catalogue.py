@@ -16,8 +16,8 @@ from waves import random_genomes, wave_candles
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.market import open_market
 from alpharay.backtest.population import backtest_population
+from alpharay.backtest.settlement import OUTCOME_FIELDS
 from alpharay.backtest.single import backtest_strategy
-from alpharay.backtest.walk import OUTCOME_FIELDS
 from alpharay.strategies.catalogue import CATALOGUE, NOTES, strategy_named
 from alpharay.strategies.codec import strategy_from_json, strategy_to_json
 from alpharay.strategies.evaluation import signals
