@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 
 import numpy as np
+import numpy.typing as npt
 
 from alpharay.backtest.bits import WORD_BITS, word_count
 from alpharay.market.candles import FloatArray
@@ -84,6 +85,10 @@ class ColumnSlab:
     def release(self, first: int) -> None:
         """Take the scratch rows from `first` on back."""
         self._free = [*range(self.capacity - 1, first - 1, -1), *self._free]
+
+    def clear_padding(self, slots: npt.NDArray[np.int64]) -> None:
+        """Write NaN to the padding of columns that were written as a whole."""
+        self.values[slots, self.bars :] = np.nan
 
     def _pad(self, slot: int) -> None:
         if slot not in self._padded:

@@ -53,7 +53,7 @@ LONGEST_HISTORY = 512
 SHARED_SHARE = 0.75
 """A series with more distinct columns than this share of the genomes is computed a few genomes at a time."""
 
-SCRATCH_BYTES = 16 * 1024 * 1024
+SCRATCH_BYTES = 32 * 1024 * 1024
 """Bytes of such columns that are held at a time."""
 
 SMALL_POPULATION = 16
@@ -362,7 +362,7 @@ class Slots:
 
     def _apply_batch(self, known: Indicator, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
         """Write the wanted columns of an indicator: those of one input together, or each with its own."""
-        bars, values = self._market.columns.bars, self._market.columns.values
+        values = self._market.columns.values
         genomes = item.first[wanted]
         parameters = item.scalars[genomes]
         places = np.column_stack([self._plan.columns[part].place[genomes] for part in item.parts])
@@ -370,12 +370,12 @@ class Slots:
         # Columns are in the order of their inputs.
         cuts = [0, *(np.flatnonzero(np.any(np.diff(inputs, axis=0) != 0, axis=1)) + 1).tolist(), len(wanted)]
         if known.takes_rows and len(wanted) < SETS_A_GROUP * (len(cuts) - 1):
-            tables = [_table(values, of_part, bars) for of_part in inputs.T]
-            _write(values, slots, bars, known, tables, parameters)
-            return
-        for first, last in itertools.pairwise(cuts):
-            columns = [values[slot, :bars] for slot in inputs[first]]
-            _write(values, slots[first:last], bars, known, columns, parameters[first:last])
+            _write(values, slots, known, [_table(values, of_part) for of_part in inputs.T], parameters)
+        else:
+            for first, last in itertools.pairwise(cuts):
+                columns = [values[slot] for slot in inputs[first]]
+                _write(values, slots[first:last], known, columns, parameters[first:last])
+        self._market.columns.clear_padding(slots)
 
 
 def _combine_into(operator: str, left: FloatArray, right: FloatArray, out: FloatArray) -> None:
@@ -393,24 +393,21 @@ def _in_a_row(slots: IndexArray) -> bool:
     return bool(np.all(np.diff(slots) == 1))
 
 
-def _table(values: FloatArray, slots: IndexArray, bars: int) -> FloatArray:
+def _table(values: FloatArray, slots: IndexArray) -> FloatArray:
     """Return the columns in `slots`: the memory itself where they lie in a row, else a copy."""
-    if _in_a_row(slots):
-        return values[slots[0] : slots[0] + len(slots), :bars]
-    return values[slots, :bars]
+    return values[slots[0] : slots[0] + len(slots)] if _in_a_row(slots) else values[slots]
 
 
 def _write(
-    values: FloatArray,
-    slots: IndexArray,
-    bars: int,
-    known: Indicator,
-    inputs: list[FloatArray],
-    parameters: FloatArray,
+    values: FloatArray, slots: IndexArray, known: Indicator, inputs: list[FloatArray], parameters: FloatArray
 ) -> None:
-    """Compute a batch of an indicator into `slots`, in place where these lie in a row."""
+    """Compute a batch of an indicator into `slots`, in place where these lie in a row.
+
+    Columns go in and out with their padding, as one piece of memory: the compiler makes no vectors of rows in a table
+    that is wider than they are.
+    """
     assert known.batch is not None
     if _in_a_row(slots):
-        known.batch(*inputs, parameters, out=values[slots[0] : slots[0] + len(slots), :bars])
+        known.batch(*inputs, parameters, out=values[slots[0] : slots[0] + len(slots)])
     else:
-        values[slots, :bars] = known.batch(*inputs, parameters)
+        values[slots] = known.batch(*inputs, parameters)

@@ -6,7 +6,6 @@ side, and what two of its members share is worked out once for both.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,10 +27,12 @@ from alpharay.backtest.tiles import (
     LEFT,
     LEFT_KIND,
     LEFT_LAG,
+    LEFT_SCALE,
     LOWEST,
     MEAN,
     MULTIPLY,
     NUMBER,
+    NUMBERS,
     OPERATION,
     REGISTER,
     RIGHT,
@@ -75,6 +76,8 @@ class _Source:
     place: IndexArray
     lag: IndexArray
     number: FloatArray
+    scale: FloatArray
+    """What its values are multiplied with as they are read."""
 
 
 @dataclass(slots=True)
@@ -198,6 +201,10 @@ def _add_component(
     for turn, number in enumerate(series):
         item = plan.columns[number]
         parts = [_source(plan, part, sources, chosen, genomes, slots) for part in item.parts]
+        scaled = _scaled(item, parts)
+        if scaled is not None:
+            sources[number] = scaled
+            continue
         code = groups * len(item.first) + places[number][chosen]
         _, first, entry = np.unique(code, return_index=True, return_inverse=True)
         group = groups[first]
@@ -210,7 +217,9 @@ def _add_component(
             out.kept += len(first) * item.history
         numbers = _write_operation(out, item, parts, chosen[first], genomes, group, table, first)
         out.add(table, numbers, group, turn, rank)
-        sources[number] = _Source(REGISTER, registers + rank[entry], np.zeros(len(chosen), np.int64), _NONE)
+        sources[number] = _Source(
+            REGISTER, registers + rank[entry], np.zeros(len(chosen), np.int64), _NONE, np.ones(len(chosen))
+        )
         registers += GROUP
     out.registers = max(out.registers, registers)
     for turn, pair in enumerate(pairs, len(series)):
@@ -220,30 +229,39 @@ def _add_component(
         table = np.full((len(first), FIELDS), -1, dtype=np.int64)
         table[:, OPERATION], table[:, KEEP] = COMPARE, 0
         numbers = _write_sources(table, left, right, first)
-        bits_of = entry[row_of]
-        for tests, place in ((pair.above, FIRST), (pair.below, SECOND)):
-            if tests:
-                table[:, place] = out.new_bits(len(first)) + np.arange(len(first))
-                for test in tests:
-                    rows[:, test, 0] = table[bits_of, place]
-        if pair.negated:
-            known = [
-                plan.columns[side].storage in ("shared", "own")
-                for side, source in ((pair.left, left), (pair.right, right))
-                if source.kind != NUMBER
-            ]
-            if all(known) and known:
-                stored = [side for side in (pair.left, pair.right) if plan.columns[side].storage != "number"]
-                known_rows = [_known_rows(out, side, places[side], slots, genomes) for side in stored]
-                for test in pair.negated:
-                    for place, row in enumerate(known_rows, 1):
-                        rows[:, test, place] = row
-            else:
-                table[:, THIRD] = out.new_bits(len(first)) + np.arange(len(first))
-                for test in pair.negated:
-                    rows[:, test, 1] = table[bits_of, THIRD]
+        _write_bits(out, plan, pair, entry[row_of], table, genomes, slots, rows)
         out.add(table, numbers, groups[first], turn, np.arange(len(first)))
     out.groups += int(groups[-1]) + 1
+
+
+def _write_bits(
+    out: _Program,
+    plan: Plan,
+    pair: _Pair,
+    step_of: IndexArray,
+    table: CodeArray,
+    genomes: slice,
+    slots: Slots,
+    rows: CodeArray,
+) -> None:
+    """Hand out the rows of bits that a pair's comparisons write, and tell each genome which are its own."""
+    every = np.arange(len(table))
+    for tests, place in ((pair.above, FIRST), (pair.below, SECOND)):
+        if tests:
+            table[:, place] = out.new_bits(len(table)) + every
+            for test in tests:
+                rows[:, test, 0] = table[step_of, place]
+    if not pair.negated:
+        return
+    columns = [side for side in (pair.left, pair.right) if plan.columns[side].storage != "number"]
+    if columns and all(plan.columns[side].storage in ("shared", "own") for side in columns):
+        known = [_known_rows(out, side, plan.columns[side].place[genomes], slots, genomes) for side in columns]
+    else:
+        table[:, THIRD] = out.new_bits(len(table)) + every
+        known = [table[step_of, THIRD]]
+    for test in pair.negated:
+        for place, row in enumerate(known, 1):
+            rows[:, test, place] = row
 
 
 _NONE = np.empty(0)
@@ -255,27 +273,58 @@ def _source(
     """Return where each row reads a series."""
     if number not in sources:
         item = plan.columns[number]
-        zeros = np.zeros(len(chosen), dtype=np.int64)
+        zeros, ones = np.zeros(len(chosen), dtype=np.int64), np.ones(len(chosen))
         if item.storage == "number":
-            sources[number] = _Source(NUMBER, zeros, zeros, item.scalars[genomes, 0][chosen])
+            sources[number] = _Source(NUMBER, zeros, zeros, item.scalars[genomes, 0][chosen], ones)
         elif item.storage == "tiles":
             of = _source(plan, item.parts[0], sources, chosen, genomes, slots)
             # No bar is later than the last: a lag beyond any market is as good as one.
             lag = item.scalars[genomes, 0][chosen].astype(np.int64)
-            sources[number] = _Source(of.kind, of.place, of.lag + lag, _NONE)
+            sources[number] = _Source(of.kind, of.place, of.lag + lag, _NONE, ones)
         else:
-            sources[number] = _Source(STORED, slots.of(number, genomes)[chosen], zeros, _NONE)
+            sources[number] = _Source(STORED, slots.of(number, genomes)[chosen], zeros, _NONE, ones)
     return sources[number]
+
+
+def _scaled(item: NodeColumns, parts: Sequence[_Source]) -> _Source | None:
+    """Return another series multiplied as it is read, where a series is no more than that; else None."""
+    node = item.node
+    if item.history or not isinstance(node, Arithmetic) or node.operator not in ("*", "/"):
+        return None
+    of, number = parts
+    if of.kind == NUMBER and node.operator == "*":
+        of, number = number, of
+    if of.kind == NUMBER or number.kind != NUMBER or np.any(of.scale != 1.0):
+        return None
+    scale = number.number if node.operator == "*" else _inverses(number.number)
+    return None if np.any(np.isnan(scale)) else _Source(of.kind, of.place, of.lag, of.number, scale)
+
+
+def _inverses(divisors: FloatArray) -> FloatArray:
+    """Return the inverses of powers of two, NaN for other numbers.
+
+    To divide by a power of two is to multiply by its inverse, to the bit, and much dearer.
+    """
+    mantissas, exponents = np.frexp(divisors)
+    fit = (np.abs(mantissas) == 0.5) & (np.abs(exponents) < 500)
+    return np.divide(1.0, divisors, out=np.full(len(divisors), np.nan), where=fit)
+
+
+def _no_numbers(count: int) -> FloatArray:
+    numbers = np.zeros((count, NUMBERS))
+    numbers[:, LEFT_SCALE:] = 1.0
+    return numbers
 
 
 def _write_sources(table: CodeArray, left: _Source, right: _Source | None, first: IndexArray) -> FloatArray:
     """Write where steps read, and return the numbers among it."""
-    numbers = np.zeros((len(first), 2))
+    numbers = _no_numbers(len(first))
     for side, source in enumerate((left, right)):
         if source is None:
             continue
         kind, place, lag = ((LEFT_KIND, LEFT, LEFT_LAG), (RIGHT_KIND, RIGHT, RIGHT_LAG))[side]
         table[:, kind], table[:, place], table[:, lag] = source.kind, source.place[first], source.lag[first]
+        numbers[:, LEFT_SCALE + side] = source.scale[first]
         if source.kind == NUMBER:
             numbers[:, side] = source.number[first]
     return numbers
@@ -300,11 +349,9 @@ def _write_operation(
     if isinstance(node, Arithmetic):
         table[:, OPERATION] = OPERATIONS[node.operator]
         if node.operator == "/" and right is not None and right.kind == NUMBER:
-            # To divide by a power of two is to multiply by its inverse, to the bit, and much dearer.
-            for step, divisor in enumerate(numbers[:, 1].tolist()):
-                mantissa, exponent = math.frexp(divisor) if math.isfinite(divisor) else (0.0, 0)
-                if abs(mantissa) == 0.5 and abs(exponent) < 500:
-                    table[step, OPERATION], numbers[step, 1] = MULTIPLY, 1.0 / divisor
+            inverses = _inverses(numbers[:, 1])
+            powers = ~np.isnan(inverses)
+            table[powers, OPERATION], numbers[powers, 1] = MULTIPLY, inverses[powers]
     elif isinstance(node, Share):
         table[:, OPERATION] = SHARE
         numbers[:, 1] = node.when_zero
@@ -343,5 +390,5 @@ def _known_rows(out: _Program, number: int, places: IndexArray, slots: Slots, ge
         table[:, OPERATION], table[:, LEFT_KIND], table[:, RIGHT_KIND] = COMPARE, STORED, NUMBER
         table[:, LEFT], table[:, LEFT_LAG], table[:, KEEP] = slots.of(number, genomes)[first], 0, 0
         table[:, THIRD] = out.known[number] + np.arange(len(distinct))
-        out.add(table, np.zeros((len(distinct), 2)), np.zeros(len(distinct), np.int64), 0, np.arange(len(distinct)))
+        out.add(table, _no_numbers(len(distinct)), np.zeros(len(distinct), np.int64), 0, np.arange(len(distinct)))
     return out.known[number] + entry

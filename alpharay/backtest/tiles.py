@@ -25,7 +25,7 @@ from alpharay.backtest.rules import CodeArray
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.smoothing import advance_tile
 from alpharay.indicators.windows import combine_extremes, combine_means, grow_extremes, grow_means, window_levels
-from alpharay.market.candles import FloatArray, IntArray
+from alpharay.market.candles import FloatArray
 
 TILE_WORDS = 16
 TILE_BARS = TILE_WORDS * WORD_BITS
@@ -42,6 +42,8 @@ RIGHT_KIND, RIGHT, RIGHT_LAG = 5, 6, 7
 FIRST, SECOND, THIRD = 8, 9, 10
 KEPT, KEEP = 11, 12
 FIELDS = 13
+LEFT_SCALE, RIGHT_SCALE = 2, 3
+NUMBERS = 4
 """The fields of a step. Kinds, places and lags of its two sources; KEPT and KEEP say where and how many of its last
 values wait for the next tile. The others depend on the operation:
 
@@ -57,7 +59,8 @@ class Steps(NamedTuple):
     table: CodeArray
     """(steps, FIELDS)."""
     numbers: FloatArray
-    """(steps, 2): the sources that are numbers; the factor of an average; what a share of nothing counts as."""
+    """(steps, 4): the sources that are numbers, or the factor of an average first, or what a share of nothing counts as
+    second; then what each source is multiplied with."""
     registers: int
     history: int
     """Values of the tiles before that a register holds at most."""
@@ -73,8 +76,8 @@ def run_steps(values: FloatArray, bars: int, steps: Steps, bits: WordArray) -> N
     """Run a program over the columns of `values` and write the bit sets of its comparisons."""
     table, numbers, history = steps.table, steps.numbers, steps.history
     words = bits.shape[1]
-    registers = np.empty((steps.registers, history + TILE_BARS))
-    spare = np.empty((2, TILE_BARS))
+    registers = np.empty((steps.registers + 2, history + TILE_BARS))
+    spare = steps.registers
     pyramid = np.empty((window_levels(steps.longest), TILE_BARS + steps.longest))
     kept = np.full(steps.kept, np.nan)
     state = np.full(steps.averages, np.nan)
@@ -85,88 +88,99 @@ def run_steps(values: FloatArray, bars: int, steps: Steps, bits: WordArray) -> N
         start, size = first_word * 64, count * 64
         step = 0
         while step < len(table):
-            line = table[step]
-            operation = line[OPERATION]
+            operation, target = table[step, OPERATION], table[step, TARGET]
             if operation == AVERAGE:
-                together = line[FIRST]
-                for place in range(step, step + together):
-                    _recall(table[place], kept, registers, history)
-                inputs, begin = (values, start) if line[LEFT_KIND] == STORED else (registers, history)
-                members = table[step : step + together]
-                first, last = line[SECOND], line[SECOND] + together
+                last_step = step + table[step, FIRST]
+                for place in range(step, last_step):
+                    _recall(table, place, kept, registers, history)
+                inputs, begin = (values, start) if table[step, LEFT_KIND] == STORED else (registers, history)
+                members = table[step:last_step]
+                first, last = table[step, SECOND], table[step, SECOND] + len(members)
+                real = min(size, bars - start)
                 advance_tile(
-                    inputs, members[:, LEFT], begin, members[:, THIRD], numbers[step : step + together, 0],
-                    state[first:last], valid[first:last], registers, members[:, TARGET], history,
-                    min(size, bars - start),
+                    inputs, members[:, LEFT], begin, members[:, THIRD], numbers[step:last_step, 0],
+                    state[first:last], valid[first:last], registers, members[:, TARGET], history, real,
                 )  # fmt: skip
-                for place in range(step, step + together):
-                    registers[table[place, TARGET], history + min(size, bars - start) : history + size] = np.nan
-                    _keep(table[place], kept, registers, history, size)
-                step += together
+                for place in range(step, last_step):
+                    registers[table[place, TARGET], history + real : history + size] = np.nan
+                    _keep(table, place, kept, registers, history, size)
+                step = last_step
                 continue
             if operation in (MEAN, HIGHEST, LOWEST):
-                _recall(line, kept, registers, history)
-                out = registers[line[TARGET], history : history + size]
-                if line[SECOND] > 0:
-                    newest = line[SECOND] - 1
-                    if line[LEFT_KIND] == STORED:
-                        _open_window(values[line[LEFT]], start, size, newest, pyramid)
+                _recall(table, step, kept, registers, history)
+                out = registers[target, history : history + size]
+                longest = table[step, SECOND]
+                if longest > 0:
+                    newest = longest - 1
+                    if table[step, LEFT_KIND] == STORED:
+                        _open_window(values[table[step, LEFT]], start, size, newest, pyramid)
                     else:
-                        _open_window(registers[line[LEFT]], history, size, newest, pyramid)
+                        _open_window(registers[table[step, LEFT]], history, size, newest, pyramid)
                     if operation == MEAN:
-                        grow_means(pyramid, newest + size, line[SECOND])
+                        grow_means(pyramid, newest + size, longest)
                     else:
                         if operation == LOWEST:
                             _negate(pyramid[0, : newest + size])
-                        grow_extremes(pyramid, newest + size, line[SECOND])
+                        grow_extremes(pyramid, newest + size, longest)
                 if operation == MEAN:
-                    combine_means(pyramid, line[FIRST], newest, out)
+                    combine_means(pyramid, table[step, FIRST], newest, out)
                 else:
-                    combine_extremes(pyramid, line[FIRST], newest, 1.0 if operation == HIGHEST else -1.0, out)
-                _keep(line, kept, registers, history, size)
+                    side = 1.0 if operation == HIGHEST else -1.0
+                    combine_extremes(pyramid, table[step, FIRST], newest, side, out)
+                _keep(table, step, kept, registers, history, size)
                 step += 1
                 continue
-            left = _source(values, registers, spare[0], line[LEFT_KIND], line[LEFT], line[LEFT_LAG], numbers[step, 0],
-                           start, size, history)  # fmt: skip
-            if operation == COMPARE:
-                above, below, known = line[FIRST], line[SECOND], line[THIRD]
-                if line[RIGHT_KIND] == NUMBER:
-                    level = numbers[step, 1]
-                    if above >= 0:
-                        for word in range(count):
-                            bits[above, first_word + word] = above_level_word(left, level, word * 64)
-                    if below >= 0:
-                        for word in range(count):
-                            bits[below, first_word + word] = below_level_word(left, level, word * 64)
-                    if known >= 0:
-                        for word in range(count):
-                            bits[known, first_word + word] = known_word(left, left, word * 64)
-                else:
-                    right = _source(values, registers, spare[1], line[RIGHT_KIND], line[RIGHT], line[RIGHT_LAG], 0.0,
-                                    start, size, history)  # fmt: skip
-                    if above >= 0:
-                        for word in range(count):
-                            bits[above, first_word + word] = above_word(left, right, word * 64)
-                    if below >= 0:
-                        for word in range(count):
-                            bits[below, first_word + word] = below_word(left, right, word * 64)
-                    if known >= 0:
-                        for word in range(count):
-                            bits[known, first_word + word] = known_word(left, right, word * 64)
-                step += 1
-                continue
-            _recall(line, kept, registers, history)
-            out = registers[line[TARGET], history : history + size]
-            if line[RIGHT_KIND] == NUMBER:
-                _combine_with_number(operation, left, numbers[step, 1], out)
+            left = _source(
+                values, registers, spare, table[step, LEFT_KIND], table[step, LEFT], table[step, LEFT_LAG],
+                numbers[step, 0], start, size, history,
+            )  # fmt: skip
+            to_number = table[step, RIGHT_KIND] == NUMBER
+            if to_number:
+                right = left
             else:
-                right = _source(values, registers, spare[1], line[RIGHT_KIND], line[RIGHT], line[RIGHT_LAG], 0.0,
-                                start, size, history)  # fmt: skip
+                right = _source(
+                    values, registers, spare + 1, table[step, RIGHT_KIND], table[step, RIGHT], table[step, RIGHT_LAG],
+                    0.0, start, size, history,
+                )  # fmt: skip
+            if operation != COMPARE:
+                if table[step, KEEP] > 0:
+                    _recall(table, step, kept, registers, history)
+                out = registers[target, history : history + size]
                 if operation == SHARE:
                     _share(left, right, numbers[step, 1], out)
+                elif to_number:
+                    _combine_with_number(operation, left, numbers[step, LEFT_SCALE], numbers[step, 1], out)
                 else:
-                    _combine(operation, left, right, out)
-            _keep(line, kept, registers, history, size)
+                    _combine(operation, left, numbers[step, LEFT_SCALE], right, numbers[step, RIGHT_SCALE], out)
+                if table[step, KEEP] > 0:
+                    _keep(table, step, kept, registers, history, size)
+                step += 1
+                continue
+            if numbers[step, LEFT_SCALE] != 1.0:
+                scaled = registers[spare, history : history + size]
+                _combine_with_number(MULTIPLY, left, 1.0, numbers[step, LEFT_SCALE], scaled)
+                left = scaled
+            if numbers[step, RIGHT_SCALE] != 1.0:
+                scaled = registers[spare + 1, history : history + size]
+                _combine_with_number(MULTIPLY, right, 1.0, numbers[step, RIGHT_SCALE], scaled)
+                right = scaled
+            above, below, known = table[step, FIRST], table[step, SECOND], table[step, THIRD]
+            level = numbers[step, 1]
+            if above >= 0 and to_number:
+                for word in range(count):
+                    bits[above, first_word + word] = above_level_word(left, level, word * 64)
+            elif above >= 0:
+                for word in range(count):
+                    bits[above, first_word + word] = above_word(left, right, word * 64)
+            if below >= 0 and to_number:
+                for word in range(count):
+                    bits[below, first_word + word] = below_level_word(left, level, word * 64)
+            elif below >= 0:
+                for word in range(count):
+                    bits[below, first_word + word] = below_word(left, right, word * 64)
+            if known >= 0:
+                for word in range(count):
+                    bits[known, first_word + word] = known_word(left, right, word * 64)
             step += 1
 
 
@@ -174,7 +188,7 @@ def run_steps(values: FloatArray, bars: int, steps: Steps, bits: WordArray) -> N
 def _source(
     values: FloatArray,
     registers: FloatArray,
-    spare: FloatArray,
+    spare: int,
     kind: int,
     place: int,
     lag: int,
@@ -183,65 +197,71 @@ def _source(
     size: int,
     history: int,
 ) -> FloatArray:
-    """Return a source on the bars from `start`: a view, or `spare` where it is not stored like that."""
+    """Return a source on the bars from `start`: a view, or a spare register where it is not stored like that."""
     if kind == REGISTER:
         return registers[place, history - lag : history - lag + size]
+    if kind == STORED and start >= lag:
+        return values[place, start - lag : start - lag + size]
+    out = registers[spare, history : history + size]
     if kind == STORED:
-        if start >= lag:
-            return values[place, start - lag : start - lag + size]
         missing = min(lag - start, size)
-        spare[:missing] = np.nan
-        spare[missing:size] = values[place, : size - missing]
-        return spare[:size]
-    spare[:size] = number
-    return spare[:size]
+        out[:missing] = np.nan
+        out[missing:] = values[place, : size - missing]
+    else:
+        out[:] = number
+    return out
 
 
 @njit(cache=True, nogil=True)
-def _recall(line: IntArray, kept: FloatArray, registers: FloatArray, history: int) -> None:
-    keep = line[KEEP]
+def _recall(table: CodeArray, step: int, kept: FloatArray, registers: FloatArray, history: int) -> None:
+    keep, first = table[step, KEEP], table[step, KEPT]
     if keep > 0:
-        registers[line[TARGET], history - keep : history] = kept[line[KEPT] : line[KEPT] + keep]
+        registers[table[step, TARGET], history - keep : history] = kept[first : first + keep]
 
 
 @njit(cache=True, nogil=True)
-def _keep(line: IntArray, kept: FloatArray, registers: FloatArray, history: int, size: int) -> None:
-    keep = line[KEEP]
+def _keep(table: CodeArray, step: int, kept: FloatArray, registers: FloatArray, history: int, size: int) -> None:
+    keep, first = table[step, KEEP], table[step, KEPT]
     if keep > 0:
-        kept[line[KEPT] : line[KEPT] + keep] = registers[line[TARGET], history + size - keep : history + size]
+        end = history + size
+        kept[first : first + keep] = registers[table[step, TARGET], end - keep : end]
 
 
 @kernel
-def _combine(operation: int, left: FloatArray, right: FloatArray, out: FloatArray) -> None:
+def _combine(
+    operation: int, left: FloatArray, left_scale: float, right: FloatArray, right_scale: float, out: FloatArray
+) -> None:
+    # A scale of one changes no bit.
     if operation == ADD:
         for i in range(out.shape[0]):
-            out[i] = left[i] + right[i]
+            out[i] = left[i] * left_scale + right[i] * right_scale
     elif operation == SUBTRACT:
         for i in range(out.shape[0]):
-            out[i] = left[i] - right[i]
+            out[i] = left[i] * left_scale - right[i] * right_scale
     elif operation == MULTIPLY:
         for i in range(out.shape[0]):
-            out[i] = left[i] * right[i]
+            out[i] = (left[i] * left_scale) * (right[i] * right_scale)
     else:
         for i in range(out.shape[0]):
-            out[i] = left[i] / (right[i] if right[i] != 0.0 else np.nan)
+            divisor = right[i] * right_scale
+            out[i] = left[i] * left_scale / (divisor if divisor != 0.0 else np.nan)
 
 
 @kernel
-def _combine_with_number(operation: int, left: FloatArray, number: float, out: FloatArray) -> None:
+def _combine_with_number(operation: int, left: FloatArray, scale: float, number: float, out: FloatArray) -> None:
     if operation == ADD:
         for i in range(out.shape[0]):
-            out[i] = left[i] + number
+            out[i] = left[i] * scale + number
     elif operation == SUBTRACT:
         for i in range(out.shape[0]):
-            out[i] = left[i] - number
+            out[i] = left[i] * scale - number
     elif operation == MULTIPLY:
         for i in range(out.shape[0]):
-            out[i] = left[i] * number
+            out[i] = left[i] * scale * number
     else:
         divisor = number if number != 0.0 else np.nan
         for i in range(out.shape[0]):
-            out[i] = left[i] / divisor
+            out[i] = left[i] * scale / divisor
 
 
 @kernel

@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.momentum import cmo
-from alpharay.indicators.registry import indicator
+from alpharay.indicators.registry import INDICATORS, indicator
+from alpharay.indicators.smoothing import LANE_TILE, transpose
 from alpharay.indicators.windows import lagged, window_highest, window_lowest
-from alpharay.market.candles import FloatArray
+from alpharay.market.candles import FloatArray, IntArray
 
 
-@indicator(inputs=("close",), warm_up=lambda length, momentum: momentum, memory="recursive")  # noqa: ARG005
+@indicator(
+    inputs=("close",),
+    warm_up=lambda length, momentum: momentum,  # noqa: ARG005
+    memory="recursive",
+    batch=lambda close, parameters, out: _write_variable_averages(close, parameters, out),
+)
 def vidya(close: FloatArray, length: int, momentum: int) -> FloatArray:
     """Return Chande's variable index dynamic average: an exponential average of `length` in a pure trend.
 
@@ -19,19 +24,41 @@ def vidya(close: FloatArray, length: int, momentum: int) -> FloatArray:
     still in a market that goes nowhere (Chande, Stocks & Commodities, March 1992, in the form of Chande & Kroll 1994;
     usual 12, 9). It begins from the close before its first bar.
     """
-    return _adapt(close, np.minimum(np.abs(cmo(close, momentum)) / 100.0, 1.0) * 2.0 / (length + 1.0))
+    out = np.empty((1, len(close)))
+    _write_variable_averages(close, np.array([[length, momentum]], dtype=np.float64), out)
+    return out[0]
+
+
+def _write_variable_averages(close: FloatArray, parameters: FloatArray, out: FloatArray) -> None:
+    momenta, places = np.unique(parameters[:, 1], return_inverse=True)
+    batch = INDICATORS["cmo"].batch
+    assert batch is not None
+    _adapt(close, batch(close, momenta[:, None]), places, 2.0 / (parameters[:, 0] + 1.0) / 100.0, out)
 
 
 @kernel
-def _adapt(close: FloatArray, factors: FloatArray) -> FloatArray:
-    out = np.full(close.shape[0], np.nan)
-    average = np.nan
-    for t in range(1, close.shape[0]):
-        if average != average and factors[t] == factors[t]:
-            average = close[t - 1]
-        average += factors[t] * (close[t] - average)
-        out[t] = average
-    return out
+def _adapt(close: FloatArray, oscillators: FloatArray, places: IntArray, factors: FloatArray, out: FloatArray) -> None:
+    bars, lanes = close.shape[0], places.shape[0]
+    strengths = np.empty((LANE_TILE, lanes))
+    rows = np.empty((LANE_TILE, lanes))
+    average = np.full(lanes, np.nan)
+    for start in range(0, bars, LANE_TILE):
+        size = min(LANE_TILE, bars - start)
+        for lane in range(lanes):
+            oscillator = oscillators[places[lane], start : start + size]
+            for i in range(size):
+                strength = abs(oscillator[i])
+                strengths[i, lane] = factors[lane] * (strength if not strength > 100.0 else 100.0)
+        for i in range(size):
+            price, before = close[start + i], close[max(start + i - 1, 0)]
+            strength, row = strengths[i], rows[i]
+            for lane in range(lanes):
+                held = average[lane]
+                held = before if held != held and strength[lane] == strength[lane] else held
+                held += strength[lane] * (price - held)
+                average[lane] = held
+                row[lane] = held
+        transpose(rows, size, out[:, start:])
 
 
 @indicator(inputs=("high", "low"), warm_up=lambda half: 2 * half - 1, memory="recursive")

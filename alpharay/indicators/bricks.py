@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator
+from alpharay.indicators.smoothing import LANE_TILE, transpose
 from alpharay.market.candles import FloatArray
 
 
-@indicator(inputs=("close",), warm_up=lambda size: 0, memory="recursive")  # noqa: ARG005
+@indicator(
+    inputs=("close",),
+    warm_up=lambda size: 0,  # noqa: ARG005
+    memory="recursive",
+    batch=lambda close, parameters, out: _write_runs("renko_run", _count_bricks, close, parameters[:, 0], out),
+)
 def renko_run(close: FloatArray, size: float) -> FloatArray:
     """Return the Renko bricks in a row at each close: positive upwards, negative downwards, 0 before the first.
 
@@ -20,42 +27,49 @@ def renko_run(close: FloatArray, size: float) -> FloatArray:
 
     Raises ValueError for a size that is not positive.
     """
-    _check_size("renko_run", size)
-    return _count_bricks(close, size / 100.0)
+    return _run("renko_run", _count_bricks, close, size)
 
 
 @kernel
-def _count_bricks(close: FloatArray, share: float) -> FloatArray:
-    out = np.full(close.shape[0], np.nan)
-    level = np.nan
-    run = 0.0
-    for t in range(close.shape[0]):
-        if close[t] != close[t]:
-            level = np.nan
-            run = 0.0
-            continue
-        if level != level:
-            level = close[t]
-        brick = share * abs(level)
-        moved = close[t] - level
-        # Whole bricks in one step, so that a jump costs no more than a quiet bar.
-        if moved > 0.0 and brick > 0.0:
-            count = np.floor(moved / brick)
-            ahead = count if run >= 0.0 else count - 1.0
-            if ahead >= 1.0:
-                level += count * brick
-                run = max(run, 0.0) + ahead
-        elif moved < 0.0 and brick > 0.0:
-            count = np.floor(-moved / brick)
-            ahead = count if run <= 0.0 else count - 1.0
-            if ahead >= 1.0:
-                level -= count * brick
-                run = min(run, 0.0) - ahead
-        out[t] = run
-    return out
+def _count_bricks(close: FloatArray, shares: FloatArray, out: FloatArray) -> None:
+    # Many charts advance together, one lane each, with choices instead of branches: see `smoothing`.
+    bars, lanes = close.shape[0], shares.shape[0]
+    levels, runs = np.full(lanes, np.nan), np.zeros(lanes)
+    rows = np.empty((LANE_TILE, lanes))
+    for start in range(0, bars, LANE_TILE):
+        size = min(LANE_TILE, bars - start)
+        for i in range(size):
+            price = close[start + i]
+            if price != price:
+                levels[:] = np.nan
+                runs[:] = 0.0
+                rows[i] = np.nan
+                continue
+            row = rows[i]
+            for lane in range(lanes):
+                level, run = levels[lane], runs[lane]
+                level = price if level != level else level
+                brick = shares[lane] * abs(level)
+                moved = price - level
+                side = 1.0 if moved > 0.0 else -1.0
+                # Whole bricks in one step, so that a jump costs no more than a quiet bar.
+                count = np.floor(side * moved / brick)
+                onwards = side * run
+                ahead = count if onwards >= 0.0 else count - 1.0
+                goes = ahead >= 1.0 and brick > 0.0
+                levels[lane] = level + side * (count * brick) if goes else level
+                run = side * (max(0.0, onwards) + ahead) if goes else run
+                runs[lane] = run
+                row[lane] = run
+        transpose(rows, size, out[:, start:])
 
 
-@indicator(inputs=("close",), warm_up=lambda size: 0, memory="recursive")  # noqa: ARG005
+@indicator(
+    inputs=("close",),
+    warm_up=lambda size: 0,  # noqa: ARG005
+    memory="recursive",
+    batch=lambda close, parameters, out: _write_runs("range_bar_run", _count_range_bars, close, parameters[:, 0], out),
+)
 def range_bar_run(close: FloatArray, size: float) -> FloatArray:
     """Return the range bars in a row at each close: positive upwards, negative downwards, 0 before the first.
 
@@ -65,42 +79,59 @@ def range_bar_run(close: FloatArray, size: float) -> FloatArray:
 
     Raises ValueError for a size that is not positive.
     """
-    _check_size("range_bar_run", size)
-    return _count_range_bars(close, size / 100.0)
+    return _run("range_bar_run", _count_range_bars, close, size)
 
 
 @kernel
-def _count_range_bars(close: FloatArray, share: float) -> FloatArray:
-    out = np.full(close.shape[0], np.nan)
-    opening = np.nan
-    top = 0.0
-    bottom = 0.0
-    run = 0.0
-    for t in range(close.shape[0]):
-        price = close[t]
-        if price != price:
-            opening = np.nan
-            run = 0.0
-            continue
-        if opening != opening:
-            opening = top = bottom = price
-        reach = share * abs(opening)
-        if price > top:
-            top = price
-            count = np.floor((top - bottom) / reach) if reach > 0.0 else 0.0
-            if count >= 1.0:
-                opening = bottom = bottom + count * reach
-                top = max(price, bottom)
-                run = max(run, 0.0) + count
-        elif price < bottom:
-            bottom = price
-            count = np.floor((top - bottom) / reach) if reach > 0.0 else 0.0
-            if count >= 1.0:
-                opening = top = top - count * reach
-                bottom = min(price, top)
-                run = min(run, 0.0) - count
-        out[t] = run
-    return out
+def _count_range_bars(close: FloatArray, shares: FloatArray, out: FloatArray) -> None:
+    bars, lanes = close.shape[0], shares.shape[0]
+    openings, runs = np.full(lanes, np.nan), np.zeros(lanes)
+    tops, bottoms = np.zeros(lanes), np.zeros(lanes)
+    rows = np.empty((LANE_TILE, lanes))
+    for start in range(0, bars, LANE_TILE):
+        size = min(LANE_TILE, bars - start)
+        for i in range(size):
+            price = close[start + i]
+            if price != price:
+                openings[:] = np.nan
+                runs[:] = 0.0
+                rows[i] = np.nan
+                continue
+            row = rows[i]
+            for lane in range(lanes):
+                opening, run = openings[lane], runs[lane]
+                first = opening != opening
+                opening = price if first else opening
+                top, bottom = price if first else tops[lane], price if first else bottoms[lane]
+                up, down = price > top, price < bottom
+                top, bottom = price if up else top, price if down else bottom
+                reach = shares[lane] * abs(opening)
+                count = np.floor((top - bottom) / reach)
+                ends = (up or down) and reach > 0.0 and count >= 1.0
+                side = 1.0 if up else -1.0
+                # The next bar opens where the last of those that end here does.
+                edge = (bottom if up else top) + side * (count * reach)
+                onwards = side * run
+                run = side * (max(0.0, onwards) + count) if ends else run
+                openings[lane] = edge if ends else opening
+                upper, lower = max(price, edge), min(price, edge)
+                tops[lane] = (upper if up else edge) if ends else top
+                bottoms[lane] = (edge if up else lower) if ends else bottom
+                runs[lane] = run
+                row[lane] = run
+        transpose(rows, size, out[:, start:])
+
+
+def _run(name: str, count: Callable[..., None], close: FloatArray, size: float) -> FloatArray:
+    out = np.empty((1, len(close)))
+    _write_runs(name, count, close, np.array([size]), out)
+    return out[0]
+
+
+def _write_runs(name: str, count: Callable[..., None], close: FloatArray, sizes: FloatArray, out: FloatArray) -> None:
+    for size in sizes.tolist():
+        _check_size(name, size)
+    count(close, sizes / 100.0, out)
 
 
 def _check_size(name: str, size: float) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import llvmlite.binding
 from numba import njit
+
+# A loop over many lanes reads and writes a dozen arrays. The compiler makes vectors of it only if it may check at run
+# time that none lies over another, and gives up at eight such checks unless told otherwise.
+llvmlite.binding.set_option("alpharay", "--runtime-memory-check-threshold=128")
 
 # No fastmath, so no fused multiply-add and no reordering: the same bits on every processor. The "numpy"
 # error model divides as IEEE 754 says instead of raising, which also lets LLVM vectorise a loop with a

@@ -7,8 +7,10 @@ import numpy as np
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator, whole
 from alpharay.indicators.smoothing import (
+    LANE_TILE,
     exponential_average,
     exponential_averages,
+    transpose,
     wilder_average,
     write_exponential_averages,
     write_wilder_averages,
@@ -132,38 +134,65 @@ def _adapt(close: FloatArray, direct: FloatArray, path: FloatArray, fast: float,
     return out
 
 
-@indicator(inputs=("close", "volume"), warm_up=lambda length: length - 1, memory="recursive")
+@indicator(
+    inputs=("close", "volume"),
+    warm_up=lambda length: length - 1,
+    memory="recursive",
+    batch=lambda close, volume, parameters, out: _smooth_by_volume(close, volume, whole(parameters[:, 0]), out),
+)
 def volume_weighted_ema(close: FloatArray, volume: FloatArray, length: int) -> FloatArray:
     """Return the exponential average of close times volume over that of volume (Dormeier 2011).
 
     It begins with the volume weighted mean of `length` closes. Without any volume, bars weigh the same.
     """
-    return _smooth_by_volume(close, volume, window_volume_weighted_mean(close, volume, length), length)
+    out = np.empty((1, len(close)))
+    _smooth_by_volume(close, volume, whole([length]), out)
+    return out[0]
 
 
 @kernel
-def _smooth_by_volume(close: FloatArray, volume: FloatArray, means: FloatArray, length: int) -> FloatArray:
+def _smooth_by_volume(close: FloatArray, volume: FloatArray, lengths: IntArray, out: FloatArray) -> None:
     # The quotient of both averages moves by its own share of the average volume, so a quiet price stays exactly.
-    out = np.full(close.shape[0], np.nan)
-    factor = 2.0 / (length + 1.0)
-    average = np.nan
-    usual = 0.0
+    bars = close.shape[0]
+    lanes = lengths.shape[0]
+    factors = 2.0 / (lengths + 1.0)
+    longest = np.max(lengths)
+    average = np.full(lanes, np.nan)
+    usual = np.full(lanes, np.nan)
+    rows = np.empty((LANE_TILE, lanes))
     valid = 0
-    for t in range(close.shape[0]):
-        if np.isnan(close[t] + volume[t]):
-            average = np.nan
-            valid = 0
-            continue
-        valid += 1
-        if valid == length:
-            usual = float(np.mean(volume[t - length + 1 : t + 1]))
-            average = means[t]
-        elif valid > length:
-            usual += factor * (volume[t] - usual)
-            weight = factor * volume[t] / usual if usual > 0.0 else factor
-            average += weight * (close[t] - average)
-        out[t] = average
-    return out
+    for start in range(0, bars, LANE_TILE):
+        size = min(LANE_TILE, bars - start)
+        for i in range(size):
+            price, traded = close[start + i], volume[start + i]
+            valid = valid + 1 if price + traded == price + traded else 0
+            row = rows[i]
+            # A lane not yet begun and a missing value are both NaN.
+            missing = 0.0 * (price + traded)
+            for lane in range(lanes):
+                usual[lane] += factors[lane] * (traded - usual[lane]) + missing
+                weight = factors[lane] * traded / usual[lane]
+                weight = weight if usual[lane] != 0.0 else factors[lane]
+                average[lane] += weight * (price - average[lane])
+                row[lane] = average[lane]
+            if valid <= longest:
+                for lane in range(lanes):
+                    if lengths[lane] == valid:
+                        usual[lane] = np.mean(volume[start + i - valid + 1 : start + i + 1])
+                        average[lane] = _weighted_mean_of_last(close, volume, start + i, valid)
+                        row[lane] = average[lane]
+        transpose(rows, size, out[:, start:])
+
+
+@kernel
+def _weighted_mean_of_last(close: FloatArray, volume: FloatArray, bar: int, length: int) -> float:
+    weighted, plain, traded = 0.0, 0.0, volume[bar]
+    for lag in range(1, length):
+        difference = close[bar - lag] - close[bar]
+        plain += difference
+        weighted += difference * volume[bar - lag]
+        traded += volume[bar - lag]
+    return close[bar] + (plain / length if traded == 0.0 else weighted / traded)
 
 
 RAINBOW_LEVELS = 10

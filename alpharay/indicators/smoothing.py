@@ -15,6 +15,8 @@ from alpharay.market.candles import FloatArray, IntArray
 TILE = 1024
 LANES = 8
 """Chains that advance together."""
+LANE_TILE = 256
+"""Bars of any number of lanes that are turned into rows at a time."""
 
 
 @kernel
@@ -171,14 +173,19 @@ def advance_lanes(
 
 @kernel
 def transpose(tile: FloatArray, size: int, out: FloatArray) -> None:
-    """Write the first `size` rows of `tile` to the first columns of `out`, in squares of eight."""
+    """Write the first `size` rows of `tile` to the first columns of `out`, eight at a time: a line of the cache."""
     lanes = tile.shape[1]
-    for first in range(0, size, 8):
-        last = min(first + 8, size)
+    whole = size // 8 * 8
+    for first in range(0, whole, 8):
+        t0, t1, t2, t3 = tile[first], tile[first + 1], tile[first + 2], tile[first + 3]
+        t4, t5, t6, t7 = tile[first + 4], tile[first + 5], tile[first + 6], tile[first + 7]
         for lane in range(lanes):
-            row = out[lane]
-            for i in range(first, last):
-                row[i] = tile[i, lane]
+            row = out[lane, first : first + 8]
+            row[0], row[1], row[2], row[3] = t0[lane], t1[lane], t2[lane], t3[lane]
+            row[4], row[5], row[6], row[7] = t4[lane], t5[lane], t6[lane], t7[lane]
+    for i in range(whole, size):
+        for lane in range(lanes):
+            out[lane, i] = tile[i, lane]
 
 
 @kernel

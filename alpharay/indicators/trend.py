@@ -6,7 +6,7 @@ import numpy as np
 
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.registry import indicator, whole
-from alpharay.indicators.smoothing import LANES, TILE, advance_tile, write_wilder_averages
+from alpharay.indicators.smoothing import LANE_TILE, LANES, TILE, advance_tile, transpose, write_wilder_averages
 from alpharay.indicators.volatility import true_range
 from alpharay.indicators.windows import window_levels
 from alpharay.market.candles import FloatArray, IntArray
@@ -233,53 +233,95 @@ def _write_ages(
         out[i] = 100.0 * (length - age) / length if known else np.nan
 
 
-@indicator(inputs=("high", "low"), warm_up=lambda start, increment, maximum: 1, memory="recursive")  # noqa: ARG005
+@indicator(
+    inputs=("high", "low"),
+    warm_up=lambda start, increment, maximum: 1,  # noqa: ARG005
+    memory="recursive",
+    batch=lambda high, low, parameters, out: _stop_and_reverse(high, low, parameters, out),
+)
 def parabolic_sar(high: FloatArray, low: FloatArray, start: float, increment: float, maximum: float) -> FloatArray:
     """Return Wilder's parabolic stop and reverse (Wilder 1978; usual 0.02, 0.02, 0.2).
 
     The first two bars give the direction: long unless the low fell by more than the high rose, as in TA-Lib.
     On the bar of a reversal the value is the new side's stop.
     """
-    return _stop_and_reverse(high, low, start, increment, maximum)
+    out = np.empty((1, len(high)))
+    _stop_and_reverse(high, low, np.array([[start, increment, maximum]]), out)
+    return out[0]
 
 
 @kernel
-def _stop_and_reverse(high: FloatArray, low: FloatArray, start: float, increment: float, maximum: float) -> FloatArray:
-    out = np.full(high.shape[0], np.nan)
-    side = 0.0
-    stop = 0.0
-    extreme = 0.0
-    factor = 0.0
-    for t in range(1, high.shape[0]):
-        if np.isnan(high[t - 1] + low[t - 1] + high[t] + low[t]):
-            side = 0.0
-            continue
-        if side == 0.0:
-            fall = low[t - 1] - low[t]
-            side = -1.0 if fall > 0.0 and fall > high[t] - high[t - 1] else 1.0
-            stop = low[t - 1] if side > 0.0 else -high[t - 1]
-            extreme = high[t] if side > 0.0 else -low[t]
-            factor = min(start, maximum)
+def _stop_and_reverse(high: FloatArray, low: FloatArray, parameters: FloatArray, out: FloatArray) -> None:
+    # Many stops advance together, one lane each, with choices instead of branches: see `smoothing`.
+    bars, lanes = high.shape[0], parameters.shape[0]
+    increments, maxima = parameters[:, 1].copy(), parameters[:, 2].copy()
+    starts = np.minimum(parameters[:, 0], maxima)
+    side, stop = np.empty(lanes), np.empty(lanes)
+    extreme, factor = np.empty(lanes), np.empty(lanes)
+    rows = np.empty((LANE_TILE, lanes))
+    begun = False
+    for begin in range(0, bars, LANE_TILE):
+        size = min(LANE_TILE, bars - begin)
+        for i in range(size):
+            t = begin + i
+            row = rows[i]
+            if t == 0 or np.isnan(high[t - 1] + low[t - 1] + high[t] + low[t]):
+                begun = False
+                row[:] = np.nan
+                continue
             # The first bar with a stop only moves on from itself.
-            previous_floor = low[t] if side > 0.0 else -high[t]
-        else:
-            previous_floor = low[t - 1] if side > 0.0 else -high[t - 1]
+            low_limit, high_limit = (low[t - 1], high[t - 1]) if begun else (low[t], high[t])
+            if not begun:
+                fall = low[t - 1] - low[t]
+                way = -1.0 if fall > 0.0 and fall > high[t] - high[t - 1] else 1.0
+                side[:] = way
+                stop[:] = low[t - 1] if way > 0.0 else -high[t - 1]
+                extreme[:] = high[t] if way > 0.0 else -low[t]
+                factor[:] = starts
+                begun = True
+            _step_stops(
+                high[t - 1], low[t - 1], high[t], low[t], high_limit, low_limit,
+                starts, increments, maxima, side, stop, extreme, factor, row,
+            )  # fmt: skip
+        transpose(rows, size, out[:, begin:])
+
+
+@kernel
+def _step_stops(
+    last_high: float,
+    last_low: float,
+    high: float,
+    low: float,
+    high_limit: float,
+    low_limit: float,
+    starts: FloatArray,
+    increments: FloatArray,
+    maxima: FloatArray,
+    sides: FloatArray,
+    stops: FloatArray,
+    extremes: FloatArray,
+    factors: FloatArray,
+    out: FloatArray,
+) -> None:
+    for lane in range(sides.shape[0]):
+        side, stop, extreme, factor = sides[lane], stops[lane], extremes[lane], factors[lane]
         # A short position is a long one on the chart turned over: one set of rules for both.
-        floor = low[t] if side > 0.0 else -high[t]
-        top = high[t] if side > 0.0 else -low[t]
-        if floor <= stop:
-            previous_top = high[t - 1] if side > 0.0 else -low[t - 1]
-            reversed_stop = max(extreme, previous_top, top)
-            out[t] = side * reversed_stop
-            side = -side
-            extreme = -floor
-            factor = min(start, maximum)
-            stop = -reversed_stop
-            stop = min(stop + factor * (extreme - stop), -previous_top, -top)
-        else:
-            out[t] = side * stop
-            if top > extreme:
-                extreme = top
-                factor = min(factor + increment, maximum)
-            stop = min(stop + factor * (extreme - stop), previous_floor, floor)
-    return out
+        rising = side > 0.0
+        floor, top = low if rising else -high, high if rising else -low
+        limit, last_top = low_limit if rising else -high_limit, last_high if rising else -last_low
+        reversed_now = floor <= stop
+        best = max(extreme, last_top)
+        best = max(best, top)
+        faster = factor + increments[lane]
+        faster = min(faster, maxima[lane])
+        factor = starts[lane] if reversed_now else (faster if top > extreme else factor)
+        extreme = -floor if reversed_now else max(extreme, top)
+        out[lane] = side * (best if reversed_now else stop)
+        stop = -best if reversed_now else stop
+        moved = stop + factor * (extreme - stop)
+        first, second = -last_top if reversed_now else limit, -top if reversed_now else floor
+        moved = min(moved, first)
+        sides[lane] = -side if reversed_now else side
+        stops[lane] = min(moved, second)
+        extremes[lane] = extreme
+        factors[lane] = factor

@@ -237,34 +237,79 @@ def window_deviation(values: FloatArray, length: int) -> FloatArray:
 def write_window_deviations(values: FloatArray, lengths: IntArray, out: FloatArray) -> None:
     """Write the population standard deviation of the last values for each length to (lengths, values) `out`.
 
-    Differences are taken from the newest value, which is at most sqrt(length) deviations from the mean:
-    cancellation costs a factor of `length` in the error at worst, where sums of squared prices lose
-    everything. The sums grow by one older bar at a time, so those of the longest window pass all shorter ones.
+    As in `write_window_means`: two pieces' means and squared distances from them give those of both together (Chan,
+    Golub & LeVeque 1983). Only what is not negative is added, so nothing cancels.
     """
     bars = values.shape[0]
-    longest = np.max(lengths)
-    total = np.empty(TILE)
-    squares = np.empty(TILE)
+    longest = _longest_within(lengths, bars)
+    levels = window_levels(longest)
+    means = np.empty((levels, TILE + longest - 1))
+    squares = np.empty((levels, TILE + longest - 1))
+    mean, spread = np.empty(TILE), np.empty(TILE)
     for start in range(0, bars, TILE):
-        size = min(TILE, bars - start)
-        newest = values[start : start + size]
-        total[:size] = 0.0 * newest
-        squares[:size] = 0.0
-        for lag in range(longest):
-            begin = min(max(lag - start, 0), size)
-            if lag > 0:
-                older = values[start + begin - lag : start + size - lag]
-                for i in range(size - begin):
-                    difference = older[i] - newest[begin + i]
-                    total[begin + i] += difference
-                    squares[begin + i] += difference * difference
-            for row in range(lengths.shape[0]):
-                if lengths[row] == lag + 1:
-                    window = out[row, start : start + size]
-                    window[:begin] = np.nan
-                    for i in range(begin, size):
-                        variance = (squares[i] - total[i] * total[i] / (lag + 1)) / (lag + 1)
-                        window[i] = np.sqrt(variance) if not variance < 0.0 else 0.0
+        stop = min(start + TILE, bars)
+        first = max(start - longest + 1, 0)
+        means[0, : stop - first] = values[first:stop]
+        squares[0, : stop - first] = 0.0 * values[first:stop]
+        grow_means(means, stop - first, longest)
+        for level in range(1, levels):
+            half = 1 << (level - 1)
+            newer, older = 2 * half - 1, half - 1
+            size = max(stop - first - newer, 0)
+            _add_squares(
+                means[level - 1, newer : newer + size],
+                means[level - 1, older : older + size],
+                squares[level - 1, newer : newer + size],
+                squares[level - 1, older : older + size],
+                half / 2.0,
+                squares[level, newer : newer + size],
+            )
+        for row in range(lengths.shape[0]):
+            length = lengths[row]
+            begin = min(max(length - 1, start), stop)
+            out[row, start:begin] = np.nan
+            newest, size = begin - first, stop - begin
+            if size == 0:
+                continue
+            taken = length & -length
+            level = window_levels(taken) - 1
+            total = out[row, begin:stop]
+            total[:] = squares[level, newest : newest + size]
+            mean[:size] = means[level, newest : newest + size]
+            while taken < length:
+                level += 1
+                width = 1 << level
+                if length & width:
+                    older = newest - taken
+                    spread[:size] = total
+                    _add_squares(
+                        mean[:size],
+                        means[level, older : older + size],
+                        spread[:size],
+                        squares[level, older : older + size],
+                        taken * width / (taken + width),
+                        total,
+                    )
+                    taken += width
+                    if taken < length:
+                        _approach(mean[:size], means[level, older : older + size], width / taken)
+            for i in range(size):
+                total[i] = np.sqrt(total[i] / length)
+
+
+@kernel
+def _add_squares(
+    mean: FloatArray, other_mean: FloatArray, squares: FloatArray, others: FloatArray, pull: float, out: FloatArray
+) -> None:
+    for i in range(out.shape[0]):
+        apart = other_mean[i] - mean[i]
+        out[i] = (squares[i] + others[i]) + pull * apart * apart
+
+
+@kernel
+def _approach(mean: FloatArray, other: FloatArray, share: float) -> None:
+    for i in range(mean.shape[0]):
+        mean[i] += (other[i] - mean[i]) * share
 
 
 @kernel
@@ -318,7 +363,7 @@ def window_volume_weighted_mean(prices: FloatArray, volumes: FloatArray, length:
 def write_volume_weighted_means(prices: FloatArray, volumes: FloatArray, lengths: IntArray, out: FloatArray) -> None:
     """Do what `window_volume_weighted_mean` does for each length, to (lengths, prices) `out`.
 
-    As in `write_window_deviations` the sums of the longest window pass those of all shorter ones.
+    The sums grow by one older bar at a time, so those of the longest window pass all shorter ones.
     """
     bars = prices.shape[0]
     longest = np.max(lengths)

@@ -227,7 +227,19 @@ def test_arithmetic_is_worked_out_once_for_all_who_compare_it() -> None:
     spread = (close - open_.previous(3)) * 2.0
     strategy = strategy_of((spread > 1.0) & (spread < high), spread.crosses_below(low))
     genomes = np.empty((5, 0))
-    assert operations(strategy, genomes, ticked(90)) == sorted([SUBTRACT, MULTIPLY, COMPARE, COMPARE, COMPARE])
+    # What is only multiplied with a number is multiplied as it is read.
+    assert operations(strategy, genomes, ticked(90)) == sorted([SUBTRACT, COMPARE, COMPARE, COMPARE])
+    check(strategy, ticked(90))
+
+
+def test_a_number_multiplies_once_as_a_series_is_read_and_again_as_a_step() -> None:
+    two = Level(2.0)
+    lines = (close * 0.1 + open_ / 4.0, (close - open_) / -2.0, close * 0.1 * 3.0, close / 3.0, two / (close / 8.0))
+    for line in lines:
+        strategy = strategy_of((line > high * 0.3) & ~(line * 7.0 < 60.0), ~(line.previous(2) > low * 0.5))
+        check(strategy, ticked(90))
+    assert MULTIPLY not in operations(strategy_of(lines[0] > 1.0, lines[1] > 1.0), np.empty((5, 0)), ticked(90))
+    assert MULTIPLY in operations(strategy_of(lines[2] > 1.0, lines[2] < 1.0), np.empty((5, 0)), ticked(90))
 
 
 def test_averages_of_many_genomes_are_never_stored_and_those_of_few_are() -> None:
