@@ -18,6 +18,7 @@ import tempfile
 import tomllib
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def copy_repository(folder: Path) -> None:
 def reason_of(mutant: Mutant, path: str, known: list[dict[str, str]]) -> str | None:
     """Return why a mutant is equivalent to what it was made from; None when nobody says so."""
     for entry in known:
-        if path != entry["path"] or entry["line"] not in mutant.text:
+        if not fnmatch(path, entry["path"]) or entry["line"] not in mutant.text:
             continue
         if "before" in entry and (mutant.before, mutant.after) != (entry["before"], entry["after"]):
             continue

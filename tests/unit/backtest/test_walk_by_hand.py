@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from test_kernel_equals_plain import check, random_candles
 
+from alpharay.backtest.bits import pack
 from alpharay.backtest.costs import NO_COSTS, Costs
+from alpharay.backtest.rules import settle_conflicts
+from alpharay.backtest.settlement import OUTCOME_FIELDS, TRADE_FIELDS
 from alpharay.backtest.single import backtest, walk_signals
 from alpharay.backtest.stops import NO_STOPS, AtrTrail, Stops
 from alpharay.backtest.tables import price_tables
+from alpharay.backtest.walk import factors_of, prices_of, stop_search_of, walk
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import DAY_MS
 from alpharay.strategies.evaluation import Signals
@@ -479,7 +483,8 @@ def test_the_first_touch_is_found_on_whatever_bar_it_is(side, level):
             rows = [(100.0, 101.0, 99.0, 100.0)] * bars
             rows[touched] = (100.0, 101.0, 87.5, 100.0) if against else (100.0, 112.5, 99.0, 100.0)
             # A second touch later, and one just before the entry, are not the first one of the holding.
-            for other in (entry - 1, touched + 1, touched + 70):
+            others = (entry - 1, touched + 1, touched + 70) if touched % 2 else ()
+            for other in others:
                 if other < bars and other != touched:
                     rows[other] = (100.0, 130.0, 70.0, 100.0)
             result = make(bars_of(*rows), entry - 1, stops=stops)
@@ -499,3 +504,52 @@ def test_many_short_trades_in_a_row_are_all_settled():
     assert result.metrics.final_equity == pytest.approx(
         math.prod(candles.open[bar + 2] / candles.open[bar + 1] for bar in range(0, bars, 3))
     )
+
+
+TILE_BARS = 2_048
+"""The kernel goes through so many bars at a time."""
+
+
+@pytest.mark.parametrize("stops", [NO_STOPS, Stops(stop_loss=0.03, take_profit=0.02), Stops(trailing_stop=0.03)])
+@pytest.mark.parametrize(("both_sides", "minimum_holding"), [(False, 0), (True, 0), (True, 40)])
+def test_what_is_held_over_the_edge_of_a_tile_is_one_holding(stops, both_sides, minimum_holding):
+    """Signals on and about the last bar of a tile, and positions that last over one and over two of them."""
+    bars, edge = 2 * TILE_BARS + 100, TILE_BARS
+    candles = random_candles(6, bars, gaps=False, volatility=0.002)
+    spans = ((edge - 2, edge - 1), (edge - 2, edge), (edge - 1, edge + 1), (edge, edge + 1), (5, 2 * edge + 5))
+    for enter, leave in spans:
+        enters, leaves = (enter, min(enter + 200, bars - 1)), (leave, leave + 7, min(leave + 300, bars - 1))
+        said = [flags(bars, *enters), flags(bars, *leaves)]
+        if both_sides:
+            said += [flags(bars, leave + 1), flags(bars, enter + 90, leave + 1, leave + 60)]
+        check(candles, said, Costs(), stops, minimum_holding)
+
+
+def test_as_many_trades_as_a_tile_has_bars_are_settled_tile_by_tile():
+    """A turn on every bar: the most trades there can be."""
+    bars = TILE_BARS + 300
+    candles = random_candles(8, bars, gaps=False)
+    up = np.arange(bars) % 2 == 0
+    check(candles, [up, flags(bars), ~up, flags(bars)], Costs(0.0, 0.0))
+
+
+def test_the_accounts_of_many_backtests_do_not_touch_each_other():
+    """More of them than there is room to list the holdings of at a time."""
+    bars = TILE_BARS + 100
+    candles = random_candles(3, bars)
+    tables, random = price_tables(candles), np.random.default_rng(5)
+    rows = [Signals(random.random(bars) < share, random.random(bars) < share) for share in (0.5, 0.002, 0.3, 0.05, 0.9)]
+    for stops in (NO_STOPS, Stops(stop_loss=0.01), Stops(trailing_stop=0.01)):
+        decisions = np.stack([np.stack([pack(said.enter), pack(said.exit)]) for said in rows])
+        for row in decisions:
+            settle_conflicts(row[0], row[1], None, None)
+        outcome = np.empty((len(rows), len(OUTCOME_FIELDS)))
+        daily = np.empty((len(rows), len(tables.day_ends)))
+        walk(
+            prices_of(tables), factors_of(Costs()), stop_search_of(stops, candles, Costs(), both_sides=False),
+            decisions, np.array([0, 5, 0, 30, 1]), outcome, daily, np.empty((0, len(TRADE_FIELDS))),
+        )  # fmt: skip
+        for row, (said, holding) in enumerate(zip(rows, (0, 5, 0, 30, 1), strict=True)):
+            alone = walk_signals(said, tables, Costs(), stops, holding)
+            np.testing.assert_array_equal(outcome[row], alone[0][0])
+            np.testing.assert_array_equal(daily[row], alone[1][0])
