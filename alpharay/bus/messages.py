@@ -79,6 +79,7 @@ class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
     crossover_probability: float | None = None
     mutation_probability: float | None = None
     difference_share: float | None = None
+    last_survivors: float | None = None
 
 
 class DiscoveredStrategy(msgspec.Struct, frozen=True, kw_only=True):

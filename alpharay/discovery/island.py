@@ -28,6 +28,9 @@ from alpharay.strategies.strategy import Strategy
 FIRST_STEP = 0.1
 """Standard deviation of a Gaussian mutation in the first generation, as a share of the parameter's range."""
 
+LEAST_SURVIVORS = 4
+"""Fewer have no differences to move by."""
+
 RETRIES = 3
 """A child that was tried before is mutated again, so often at most; then it is left out."""
 
@@ -39,7 +42,7 @@ class Island:
     number: int
     generation: int
     population: FloatArray
-    """(rows, parameters), best first, all distinct."""
+    """(rows, parameters), best first, all distinct; as many as survived."""
     fitness: FloatArray
     """(rows, objectives)."""
     champions: Champions
@@ -129,7 +132,7 @@ def tell(settings: SearchSettings, island: Island, genomes: FloatArray, metrics:
     """Return the island after a generation whose genomes have these metrics; the best of old and new survive."""
     values = fitness(objective_named(settings.objective), metrics, settings.min_trades)
     pool, pool_fitness = np.concatenate([island.population, genomes]), np.concatenate([island.fitness, values])
-    survivors = best_first(pool_fitness)[: settings.island_populations[island.number]]
+    survivors = best_first(pool_fitness)[: room(settings, island, island.generation + 1)]
     champions = best_distinct(island.champions, genomes, values, metrics, settings.top_n)
     success = float(np.mean(survivors >= len(island.population))) if len(genomes) else 0.0
     return Island(
@@ -143,6 +146,15 @@ def tell(settings: SearchSettings, island: Island, genomes: FloatArray, metrics:
         stagnant=0 if champions.best > island.champions.best else island.stagnant + 1,
         step=adapted_step(island.step, success) if island.generation else FIRST_STEP,
     )
+
+
+def room(settings: SearchSettings, island: Island, generation: int) -> int:
+    """Return how many genomes can live on an island after a generation, counted from one."""
+    rows = settings.island_populations[island.number]
+    if island.fitness.shape[1] > 1:
+        return rows
+    share = 1.0 - (1.0 - settings.last_survivors) * min(generation / settings.generations, 1.0)
+    return max(round(rows * share), min(LEAST_SURVIVORS, rows))
 
 
 def advance(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from alpharay.discovery.genome_keys import genome_keys, untried, with_keys
-from alpharay.discovery.island import Island
+from alpharay.discovery.island import Island, room
 from alpharay.discovery.pareto import best_first
 from alpharay.discovery.settings import SearchSettings
 
@@ -27,7 +27,7 @@ def _welcome(island: Island, neighbour: Island, settings: SearchSettings) -> Isl
     new = untried(genome_keys(genomes), island.tried)
     pool = np.concatenate([island.population, genomes[new]])
     pool_fitness = np.concatenate([island.fitness, values[new]])
-    survivors = best_first(pool_fitness)[: settings.island_populations[island.number]]
+    survivors = best_first(pool_fitness)[: room(settings, island, island.generation)]
     return replace(
         island,
         population=pool[survivors],

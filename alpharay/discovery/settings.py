@@ -41,6 +41,10 @@ class SearchSettings:
     difference_share : float
         Share of the children that are moved by the difference of two others (differential evolution) rather than
         crossed and mutated.
+    last_survivors : float
+        Share of a population that survives the last generation; it shrinks to it in even steps. Spread while there
+        is time to search widely, pressure when there is not (Tanabe & Fukunaga 2014). A search of several objectives
+        keeps all: its front needs the room.
     patience : int
         The search ends after so many generations without a better genome; several islands look at it when they
         exchange migrants.
@@ -67,6 +71,7 @@ class SearchSettings:
     crossover_probability: float = 0.9
     mutation_probability: float = 0.2
     difference_share: float = 0.8
+    last_survivors: float = 0.2
     patience: int = 10
     islands: int | None = None
     migration_interval: int = 5
@@ -85,6 +90,8 @@ class SearchSettings:
         for name in ("crossover_probability", "mutation_probability", "difference_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], was {getattr(self, name)}")
+        if not 0.0 < self.last_survivors <= 1.0:
+            raise ValueError(f"last_survivors must be above 0 and at most 1, was {self.last_survivors}")
         if self.islands is not None and not 1 <= self.islands <= self.population // 2:
             raise ValueError(
                 f"islands must be from 1 to {self.population // 2}, half the population, was {self.islands}"

@@ -16,7 +16,7 @@ from alpharay.store.runs import enqueue_run
 
 CARRIED_SETTINGS = (
     "patience", "islands", "migration_interval", "migrants", "tournament_size", "crossover_probability",
-    "mutation_probability", "difference_share",
+    "mutation_probability", "difference_share", "last_survivors",
 )  # fmt: skip
 """Settings of a search that a request carries only where they are not the defaults: old ids stay what they are."""
 

@@ -47,17 +47,35 @@ def test_what_is_asked_is_valid_distinct_and_was_never_tried() -> None:
         np.testing.assert_array_equal(genomes, repair(SPACE, genomes))
         island = tell(SETTINGS, island, genomes, hill(genomes))
     assert island.evaluations == len(island.tried)
-    assert len(np.unique(island.population, axis=0)) == 10
+    assert len(np.unique(island.population, axis=0)) == len(island.population)
 
 
 def test_the_population_is_the_best_of_all_that_was_tried_best_first() -> None:
-    island = begin(SPACE, SETTINGS)
+    settings = replace(SETTINGS, last_survivors=1.0)
+    island = begin(SPACE, settings)
     seen = np.empty(0)
     for _ in range(6):
-        genomes = ask(OPERATORS, SPACE, SETTINGS, island)
-        island = tell(SETTINGS, island, genomes, hill(genomes))
+        genomes = ask(OPERATORS, SPACE, settings, island)
+        island = tell(settings, island, genomes, hill(genomes))
         seen = np.concatenate([seen, hill(genomes)[:, METRIC_NAMES.index("sharpe")]])
     assert island.fitness[:, 0].tolist() == np.sort(seen)[::-1][:10].tolist()
+
+
+def test_survivors_shrink_in_even_steps_to_their_last_share_and_children_do_not() -> None:
+    settings = replace(SETTINGS, population=60, generations=8, last_survivors=0.2)
+    island = begin(SPACE, settings)
+    sizes = []
+    for _ in range(9):
+        genomes = ask(OPERATORS, SPACE, settings, island)
+        assert len(genomes) >= 18, "hardly any child was tried before"
+        island = tell(settings, island, genomes, hill(genomes))
+        sizes.append(len(island.population))
+    assert sizes == [18, 16, 14, 12, 10, 8, 6, 4, 4]
+
+
+def test_a_front_of_several_objectives_keeps_its_room() -> None:
+    settings = replace(SETTINGS, objective="nsga2", generations=2)
+    assert len(evolved(0, 2, settings).population) == 10
 
 
 def test_islands_of_one_seed_draw_different_genomes_and_the_same_ones_again() -> None:
@@ -89,7 +107,8 @@ def test_migrants_go_round_the_ring_and_push_out_the_worst() -> None:
         arrived = set(genome_keys(after.population)) - set(genome_keys(before.population))
         assert arrived <= set(genome_keys(sent))
         assert len(after.population) == len(before.population)
-        expected = np.sort(np.concatenate([before.fitness[:, 0], islands[place - 1].fitness[:2, 0]]))[::-1][:10]
+        expected = np.sort(np.concatenate([before.fitness[:, 0], islands[place - 1].fitness[:2, 0]]))[::-1]
+        expected = expected[: len(before.population)]
         assert after.fitness[:, 0].tolist() == expected.tolist()
         assert after.evaluations == before.evaluations
         assert not untried(genome_keys(sent), after.tried).any()

@@ -76,10 +76,10 @@ def test_another_seed_searches_elsewhere() -> None:
     assert first != second
 
 
-def test_a_shorter_search_is_the_beginning_of_a_longer_one() -> None:
-    strategy = CATALOGUE["SMA_RSI"]
-    short = discover(strategy, CANDLES, replace(SETTINGS, generations=3))
-    long = discover(strategy, CANDLES, SETTINGS)
+def test_a_shorter_search_whose_survivors_stay_as_many_is_the_beginning_of_a_longer_one() -> None:
+    strategy, settings = CATALOGUE["SMA_RSI"], replace(SETTINGS, last_survivors=1.0)
+    short = discover(strategy, CANDLES, replace(settings, generations=3))
+    long = discover(strategy, CANDLES, settings)
     assert [item.best for item in short.log] == [item.best for item in long.log[:3]]
 
 
@@ -123,8 +123,9 @@ def test_ctrl_c_keeps_what_was_found() -> None:
         if generation.generation == 3:
             raise KeyboardInterrupt
 
-    report = discover(CATALOGUE["SMA_RSI"], CANDLES, SETTINGS, on_generation=press_ctrl_c)
-    whole = discover(CATALOGUE["SMA_RSI"], CANDLES, replace(SETTINGS, generations=3))
+    settings = replace(SETTINGS, last_survivors=1.0)
+    report = discover(CATALOGUE["SMA_RSI"], CANDLES, settings, on_generation=press_ctrl_c)
+    whole = discover(CATALOGUE["SMA_RSI"], CANDLES, replace(settings, generations=3))
     assert report.stop_reason == "interrupted"
     assert len(seen) == 3
     assert report.champions == whole.champions

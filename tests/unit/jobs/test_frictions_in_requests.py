@@ -36,8 +36,8 @@ FRICTIONS = Frictions(
 OTHERWISE = {
     "population": 60, "generations": 7, "top_n": 3, "seed": 4, "objective": "nsga2", "train_fraction": 0.6,
     "min_trades": 2, "tournament_size": 4, "crossover_probability": 0.5, "mutation_probability": 0.1,
-    "difference_share": 0.25, "patience": 3, "islands": 2, "migration_interval": 2, "migrants": 1,
-    "timeframes": ("4h",),
+    "difference_share": 0.25, "last_survivors": 0.5, "patience": 3, "islands": 2, "migration_interval": 2,
+    "migrants": 1, "timeframes": ("4h",),
 }  # fmt: skip
 """Of every setting a value that is not its default."""
 
@@ -76,7 +76,7 @@ def test_all_settings_travel_together_and_defaults_are_not_written() -> None:
     plain = msgspec.structs.asdict(asked())
     assert {name for name, value in plain.items() if value is None} == {
         "strategy", "frictions", "resample_to", "patience", "islands", "migration_interval", "migrants",
-        "tournament_size", "crossover_probability", "mutation_probability", "difference_share",
+        "tournament_size", "crossover_probability", "mutation_probability", "difference_share", "last_survivors",
     }  # fmt: skip
 
 
