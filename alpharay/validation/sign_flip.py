@@ -74,8 +74,6 @@ def mirrored(candles: Candles, signs: Signs) -> Candles:
     if not np.isin(signs, (-1, 1)).all():
         raise ValueError(f"signs must be -1 or 1, was {signs[~np.isin(signs, (-1, 1))][0]}")
     _check_prices(candles)
-    if len(candles) == 0:
-        return candles
     changed = np.flatnonzero((signs < 0) | _bad_ticks(candles).any(axis=0))
     if len(changed) == 0:
         return candles

@@ -89,6 +89,45 @@ def test_p_values_are_uniform_where_the_series_is_itself_a_flip(stop_after):
             assert share >= level - 4.0 * deviation
 
 
+def test_a_level_that_no_count_reaches_stops_at_the_first_exceedance():
+    assert exceedances_at(0.01, 19) == 1
+    # 39 * 0.05 = 1.95: with a second exceedance p is 3 / 39.
+    assert exceedances_at(0.05, 38) == 1
+
+
+def test_one_permutation_and_a_stop_at_the_first_exceedance_are_allowed():
+    result = permutation_test(last_return, CANDLES, permutations=1, observed=-np.inf, stop_after=1)
+    assert (result.p_value, result.exceedances, result.stopped_early) == (1.0, 1, False)
+    result = permutation_test(last_return, CANDLES, permutations=9, observed=-np.inf, stop_after=1)
+    assert (result.p_value, len(result.null), result.stopped_early) == (1.0, 1, True)
+    assert not permutation_test(last_return, CANDLES, permutations=9, observed=0.0).stopped_early
+
+
+def test_by_default_every_row_may_flip_and_the_seed_is_zero():
+    def first_close(candles):
+        return float(candles.close[0])
+
+    null = permutation_test(first_close, CANDLES, permutations=20).null
+    assert len(np.unique(null)) == 2
+    np.testing.assert_array_equal(permutation_test(first_close, CANDLES, permutations=20, seed=0, start=0).null, null)
+
+
+@pytest.mark.parametrize(("workers", "permutations", "items"), [(7, 5, 5), (7, 8, 8), (3, 9, 9)])
+def test_no_more_flips_are_computed_than_were_asked_for(workers, permutations, items):
+    threads = Threads(workers)
+    permutation_test(last_return, CANDLES, permutations=permutations, executor=threads)
+    assert threads.items == items
+
+
+def test_an_executor_that_loses_a_result_is_an_error():
+    class Losing(Threads):
+        def __call__(self, function, items):
+            return list(super().__call__(function, items))[1:]
+
+    with pytest.raises(ValueError, match="shorter"):
+        permutation_test(last_return, CANDLES, permutations=6, executor=Losing(3))
+
+
 @pytest.mark.parametrize("workers", [2, 7])
 def test_any_number_of_workers_gives_the_same_result(workers):
     serial = permutation_test(last_return, CANDLES, permutations=50, seed=4, observed=0.1, stop_after=4)

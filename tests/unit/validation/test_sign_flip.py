@@ -190,6 +190,33 @@ def test_a_wick_that_is_a_bad_tick_is_cut_to_the_body():
     np.testing.assert_allclose(tamed.close, candles.close, rtol=1e-9)
 
 
+def test_an_open_that_is_a_bad_tick_is_cut_to_the_close_before():
+    candles = garch_candles(100, 5)
+    opened = candles.open.copy()
+    opened[30] *= 3.0
+    tamed = without_bad_ticks(replace(candles, open=opened, high=np.maximum(candles.high, opened)))
+    assert tamed.open[30] == pytest.approx(candles.close[29])
+    np.testing.assert_allclose(tamed.close, candles.close, rtol=1e-9)
+
+
+def test_a_move_of_just_half_is_a_bad_tick_and_a_hair_less_is_none():
+    for price, kept in ((150.0, 100.0), (149.9, 149.9), (50.0, 100.0), (50.1, 50.1)):
+        flat = np.where(np.arange(10) < 5, 100.0, price)
+        candles = Candles("test", "A/USD", "1m", np.arange(10) * 60_000, flat, flat, flat, flat, np.ones(10))
+        assert without_bad_ticks(candles).close[9] == kept
+
+
+def test_the_first_candle_is_mirrored_about_its_own_open():
+    one = Candles(
+        "test", "A/USD", "1m", np.array([0]),
+        np.array([100.0]), np.array([106.0]), np.array([99.0]), np.array([105.0]), np.array([1.0]),
+    )  # fmt: skip
+    flipped = mirrored(one, np.array([-1], dtype=np.int8))
+    assert [float(getattr(flipped, name)[0]) for name in PRICES] == pytest.approx([100.0, 101.0, 94.0, 95.0])
+    closes = {round(float(sign_flipped(one, np.random.default_rng(seed)).close[0]), 9) for seed in range(20)}
+    assert closes == {95.0, 105.0}
+
+
 def test_candles_without_a_bad_tick_are_returned_as_they_are():
     candles = garch_candles(100, 5)
     assert without_bad_ticks(candles) is candles
