@@ -127,17 +127,18 @@ def _busiest(rows: FloatArray, first: int, last: int) -> int:
 
 @kernel
 def _upper_edge(rows: FloatArray, first: int, control: int, last: int, wanted: float) -> int:
+    # Which edge is busier is a coin's toss to the processor: chosen without a branch while there are rows on both.
     below, above = control - 1, control + 1
     area = rows[control & (_RING - 1)]
-    while area < wanted and (below >= first or above <= last):
-        upper = rows[above & (_RING - 1)] if above <= last else -1.0
-        lower = rows[below & (_RING - 1)] if below >= first else -1.0
-        if upper >= lower:
-            area += upper
-            above += 1
-        else:
-            area += lower
-            below -= 1
+    while area < wanted and below >= first and above <= last:
+        upper, lower = rows[above & (_RING - 1)], rows[below & (_RING - 1)]
+        upwards = int(upper >= lower)
+        area += max(upper, lower)
+        above += upwards
+        below -= 1 - upwards
+    while area < wanted and above <= last:
+        area += rows[above & (_RING - 1)]
+        above += 1
     return above
 
 
