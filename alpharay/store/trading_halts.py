@@ -1,0 +1,254 @@
+"""The kill switch, the circuit breaker and the limits of each account, and who changed them and why.
+
+A transaction that creates or releases an order calls `require_trading` first: it locks the account's row and that of
+all accounts FOR SHARE until it ends. A change locks the row FOR UPDATE. So a halt waits for the releases under way, and
+once it has committed, no release commits that has not seen it, whatever a replica has in memory.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from alpharay.risk.circuit_breaker import BreakerState, Phase
+from alpharay.risk.limits import RiskLimits
+
+ALL_ACCOUNTS = "*"
+PAPER = "paper"
+
+Kind = Literal["OPEN", "HALT", "RESUME", "LIMITS", "BREAKER"]
+
+_READ = "SELECT account, halted, phase, breaker, limits FROM trading_switches"
+
+
+_EVENTS = "SELECT event_id, account, kind, actor, reason, details, changed_at FROM trading_events"
+
+
+class UnknownAccountError(LookupError):
+    """There is no such account; the text names those that there are."""
+
+
+class TradingHaltedError(RuntimeError):
+    """No order may be created or released; the text says whose switch or breaker forbids it."""
+
+
+class EventIdReusedError(ValueError):
+    """The id of a change belongs to another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingSwitch:
+    """How an account stands: its kill switch, its circuit breaker, its limits."""
+
+    account: str
+    halted: bool = False
+    breaker: BreakerState = field(default_factory=BreakerState)
+    limits: RiskLimits = field(default_factory=RiskLimits)
+
+    @property
+    def phase(self) -> Phase:
+        """The breaker's phase as it was stored."""
+        return self.breaker.phase
+
+    def refusal(self, *, trial: bool = False) -> str | None:
+        """Return why no order may pass; None when one may. A `trial` passes a breaker that is half-open."""
+        whose = "all accounts are" if self.account == ALL_ACCOUNTS else f"account {self.account!r} is"
+        if self.halted:
+            return f"{whose} halted by the kill switch"
+        if self.phase == "closed" or (trial and self.phase == "half-open"):
+            return None
+        return f"{whose} stopped by the circuit breaker ({self.phase}): {self.breaker.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class TradingEvent:
+    """One change of a switch, a breaker or limits."""
+
+    event_id: str
+    account: str
+    kind: Kind
+    actor: str
+    reason: str
+    details: Mapping[str, Any] | None
+    changed_at: datetime
+
+
+def require_trading(connection: Connection[TupleRow], account: str, *, trial: bool = False) -> TradingSwitch:
+    """Return the account's switch, held until the transaction ends; raises when no order may be created or released.
+
+    Call it in the transaction of the order, before anything of it is written or sent. Raises TradingHaltedError, and
+    UnknownAccountError for an account that was never opened. A breaker that is half-open lets nothing but a `trial`
+    through, which `circuit_breaker.admit` has given.
+    """
+    switches = _locked(connection, account, "SHARE")
+    for switch in (switches[ALL_ACCOUNTS], switches[account]):
+        reason = switch.refusal(trial=trial)
+        if reason is not None:
+            raise TradingHaltedError(f"{reason}: nothing is released until it is resumed")
+    return switches[account]
+
+
+def open_account(
+    connection: Connection[TupleRow],
+    account: str,
+    *,
+    actor: str,
+    reason: str,
+    limits: RiskLimits | None = None,
+) -> TradingSwitch:
+    """Create an account's switch, or return the one that there is, unchanged."""
+    made = connection.execute(
+        "INSERT INTO trading_switches (account, limits) VALUES (%s, %s::jsonb) ON CONFLICT DO NOTHING",
+        (account, None if limits is None else _json(limits)),
+    )
+    if made.rowcount == 1:
+        _append(connection, None, account, "OPEN", actor, reason, limits)
+    return _locked(connection, account, "UPDATE")[account]
+
+
+def halt(
+    connection: Connection[TupleRow],
+    account: str = ALL_ACCOUNTS,
+    *,
+    actor: str,
+    reason: str,
+    event_id: str | None = None,
+) -> TradingSwitch:
+    """Turn the kill switch of an account, or of all, in the connection's transaction; it waits for releases under way.
+
+    A halt of what is halted is written down too. The same `event_id` again changes nothing, even after a resume.
+    Raises UnknownAccountError: a halt of a misspelt account would halt nobody.
+    """
+    return _switch(connection, account, "HALT", actor, reason, event_id)
+
+
+def resume(
+    connection: Connection[TupleRow],
+    account: str = ALL_ACCOUNTS,
+    *,
+    actor: str,
+    reason: str,
+    event_id: str | None = None,
+) -> TradingSwitch:
+    """Turn the kill switch back; as `halt`. An account stays halted while all accounts are."""
+    return _switch(connection, account, "RESUME", actor, reason, event_id)
+
+
+def set_limits(
+    connection: Connection[TupleRow], account: str, limits: RiskLimits, *, actor: str, reason: str
+) -> TradingSwitch:
+    """Set an account's limits; raises UnknownAccountError."""
+    _locked(connection, account, "UPDATE")
+    _append(connection, None, account, "LIMITS", actor, reason, limits)
+    connection.execute("UPDATE trading_switches SET limits = %s::jsonb WHERE account = %s", (_json(limits), account))
+    return _locked(connection, account, "UPDATE")[account]
+
+
+def change_breaker(
+    connection: Connection[TupleRow], account: str, change: Callable[[BreakerState], BreakerState], *, actor: str
+) -> BreakerState:
+    """Replace the breaker's state by what `change` makes of it, under the row's lock; a new phase is an event.
+
+    Raises UnknownAccountError.
+    """
+    before = _locked(connection, account, "UPDATE")[account].breaker
+    after = change(before)
+    if after == before:
+        return before
+    if after.phase != before.phase:
+        reason = after.reason or f"was {before.phase}, is {after.phase}"
+        _append(connection, None, account, "BREAKER", actor, reason, {"from": before.phase, "to": after.phase})
+    connection.execute(
+        "UPDATE trading_switches SET phase = %s, breaker = %s::jsonb WHERE account = %s",
+        (after.phase, _json(after), account),
+    )
+    return after
+
+
+def trading_switches(connection: Connection[TupleRow]) -> dict[str, TradingSwitch]:
+    """Return all switches by account, without a lock: good for a copy, never for the release of an order."""
+    return {switch.account: switch for switch in map(_switch_of, connection.execute(_READ).fetchall())}
+
+
+def trading_events(
+    connection: Connection[TupleRow], account: str | None = None, *, newest: int = 100
+) -> list[TradingEvent]:
+    """Return the newest events, of one account or of all, newest first."""
+    where = "" if account is None else " WHERE account = %(account)s"
+    rows = connection.execute(
+        f"{_EVENTS}{where} ORDER BY position DESC LIMIT %(newest)s", {"account": account, "newest": newest}
+    ).fetchall()
+    return [TradingEvent(*row) for row in rows]
+
+
+def _switch(
+    connection: Connection[TupleRow], account: str, kind: Kind, actor: str, reason: str, event_id: str | None
+) -> TradingSwitch:
+    _locked(connection, account, "UPDATE")
+    if _append(connection, event_id, account, kind, actor, reason, None):
+        connection.execute("UPDATE trading_switches SET halted = %s WHERE account = %s", (kind == "HALT", account))
+    return _locked(connection, account, "UPDATE")[account]
+
+
+def _locked(
+    connection: Connection[TupleRow], account: str, lock: Literal["SHARE", "UPDATE"]
+) -> dict[str, TradingSwitch]:
+    """Return the account's switch, locked; with a lock to share, that of all accounts too."""
+    wanted = sorted({ALL_ACCOUNTS, account} if lock == "SHARE" else {account})
+    # In the order of their names, so that two transactions never wait for each other.
+    rows = connection.execute(f"{_READ} WHERE account = ANY(%s) ORDER BY account FOR {lock}", (wanted,)).fetchall()
+    found = {str(row[0]): _switch_of(row) for row in rows}
+    if len(found) < len(wanted):
+        known = connection.execute("SELECT account FROM trading_switches ORDER BY account LIMIT 20").fetchall()
+        raise UnknownAccountError(f"account {account!r} is unknown; known are {', '.join(row[0] for row in known)}")
+    return found
+
+
+def _append(
+    connection: Connection[TupleRow],
+    event_id: str | None,
+    account: str,
+    kind: Kind,
+    actor: str,
+    reason: str,
+    details: object,
+) -> bool:
+    """Append an event; False when it was appended before. Raises EventIdReusedError, ValueError without a reason."""
+    for name, text in (("actor", actor), ("reason", reason)):
+        if not text.strip():
+            raise ValueError(f"{name} of a change must say something, was {text!r}")
+    event_id = event_id or uuid.uuid4().hex
+    made = connection.execute(
+        "INSERT INTO trading_events (event_id, account, kind, actor, reason, details) "
+        "VALUES (%s, %s, %s, %s, %s, %s::jsonb) ON CONFLICT (event_id) DO NOTHING",
+        (event_id, account, kind, actor, reason, None if details is None else _json(details)),
+    )
+    if made.rowcount == 1:
+        return True
+    known = connection.execute("SELECT account, kind FROM trading_events WHERE event_id = %s", (event_id,)).fetchone()
+    if known != (account, kind):
+        raise EventIdReusedError(f"event_id {event_id!r} belongs to another change, {known}: make a new id")
+    return False
+
+
+def _switch_of(row: TupleRow) -> TradingSwitch:
+    account, halted, phase, breaker, limits = row
+    state = BreakerState() if breaker is None else msgspec.convert(breaker, BreakerState)
+    assert state.phase == phase, f"breaker of {account} is {state.phase} in its state and {phase} in its column"
+    return TradingSwitch(
+        account=account,
+        halted=halted,
+        breaker=state,
+        limits=RiskLimits() if limits is None else msgspec.convert(limits, RiskLimits),
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
