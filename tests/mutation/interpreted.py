@@ -66,10 +66,6 @@ def _leading_zeros(word: np.uint64) -> int:
     return 64 - int(word).bit_length()
 
 
-def _ask_for_nothing(_array: np.ndarray, _offset: int) -> None:
-    """Leave the cache to the interpreter."""
-
-
 def _word(flags: np.ndarray) -> np.uint64:
     # A vector load past the end reads what lies there; here it must stay inside.
     assert len(flags) == 64
@@ -84,7 +80,6 @@ def _tile(column: np.ndarray, index: int) -> np.ndarray:
 INTRINSICS = {
     "trailing_zeros": _trailing_zeros,
     "leading_zeros": _leading_zeros,
-    "prefetch": _ask_for_nothing,
     "above_word": lambda left, right, index: _word(_tile(left, index) > _tile(right, index)),
     "below_word": lambda left, right, index: _word(_tile(left, index) < _tile(right, index)),
     "known_word": lambda left, right, index: _word(~np.isnan(_tile(left, index)) & ~np.isnan(_tile(right, index))),
