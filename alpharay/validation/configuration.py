@@ -119,12 +119,14 @@ FROZEN = Configuration(
         strategy_named(name) for name in ("MOMENTUM_SMA_CROSSOVER", "SMA_EMA_CROSSOVER", "VOLUME_BREAKOUT")
     ),
     timeframe="1h",
-    # Trades enough in sample to be judged on the unseen rest; one island, because so few genomes need no more.
+    # Trades enough in sample to be judged on the unseen rest; one island, because so few genomes need no more. All
+    # survive: in four generations a shrinking population settles on the wrong hill too often.
     search=SearchSettings(
         population=100,
         generations=4,
         islands=1,
         top_n=1,
+        last_survivors=1.0,
         objective="sharpe",
         train_fraction=0.7,
         min_trades=110,
