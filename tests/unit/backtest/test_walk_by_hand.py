@@ -147,6 +147,9 @@ def test_a_peak_that_is_only_reached_again_is_not_a_new_one():
     result = trade_long(flat_bars(10, 10, 20, 15, 20, 20, 10, 10), 0, 5, costs=NO_COSTS)
     # 2 on bar 2, on bars 4 and 5 the same again, and after the exit at 10 for good.
     assert result.outcome["drawdown_bars"] == 5.0
+    # Nor is the cash of an exit at the price of the peak.
+    sold = trade_long(flat_bars(10, 10, 20, 15, 20, 20, 20), 0, 3, costs=NO_COSTS)
+    assert sold.outcome["drawdown_bars"] == 4.0
 
 
 def test_two_trades_follow_each_other_with_the_equity_of_the_first():
@@ -448,6 +451,29 @@ def test_a_holding_anywhere_about_the_blocks_of_64_bars_has_the_extremes_of_its_
             points.append(candles.open[entry + length] / candles.open[entry])
             peaks = np.maximum.accumulate(points)
             assert result.outcome["max_drawdown"] == pytest.approx(np.max(1.0 - points / peaks), abs=1e-12)
+
+
+@pytest.mark.parametrize("side", ["long", "short"])
+@pytest.mark.parametrize("length", [129, 191, 200, 257, 321])
+def test_the_one_extreme_of_a_long_holding_is_found_wherever_it_is(side, length):
+    """Under water all the time but for one bar, which is the deepest, or the only one above."""
+    sign, make = (1.0, trade_long) if side == "long" else (-1.0, trade_short)
+    bars = 400
+    for entry in (1, 30, 64):
+        for place in (*range(entry, entry + length, 37), 64, 127, 128, 191, entry + length - 1):
+            if not entry <= place < entry + length:
+                continue
+            for extreme, drawdown, under_water in (
+                (100.0 - sign * 50.0, 0.5, bars - 1),
+                (100.0 + sign * 25.0, 1.0 - 0.9 / 1.25, max(place, bars - 1 - place)),
+            ):
+                close = np.full(bars, 100.0 - sign * 10.0)
+                close[place] = extreme
+                opened = np.where(np.arange(bars) == entry, 100.0, 100.0 - sign * 10.0)
+                rows = np.column_stack([opened, np.maximum(opened, close), np.minimum(opened, close), close])
+                result = make(bars_of(*rows), entry - 1, entry + length - 1, costs=NO_COSTS)
+                assert result.outcome["max_drawdown"] == pytest.approx(drawdown)
+                assert result.outcome["drawdown_bars"] == under_water
 
 
 @pytest.mark.parametrize("side", ["long", "short"])
