@@ -248,6 +248,47 @@ class SignalMessage(msgspec.Struct, frozen=True, kw_only=True):
     """UTC ms."""
 
 
+class OrderMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as it stands after a change. Identity: `order_id` and `revision`; the highest revision is the newest.
+
+    Numbers are decimals as text, exact.
+    """
+
+    version: int = 1
+    order_id: str
+    revision: int
+    account_id: str
+    symbol: str
+    side: str
+    """buy or sell."""
+    kind: str
+    """market or limit."""
+    quantity: str
+    limit_price: str | None
+    status: str
+    """intended, sending, open, partially_filled, filled, rejected or cancelled."""
+    filled_quantity: str
+    reason: str | None = None
+
+
+class FillMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A fill that is booked in the ledger. Identity: `account_id` and `fill_id`. Numbers as in `OrderMessage`."""
+
+    version: int = 1
+    account_id: str
+    fill_id: str
+    order_id: str
+    symbol: str
+    side: str
+    """buy or sell."""
+    quantity: str
+    price: str
+    fee: str
+    """In the account's currency; below zero is a rebate."""
+    time_ms: int
+    """UTC ms."""
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be processed, why, and where it came from.
 

@@ -279,6 +279,13 @@ def replayed(book: Book, entries: Iterable[Entry]) -> Book:
     return book
 
 
+def settlement_currency(symbol: str) -> str:
+    """Return the currency that a symbol of ccxt's form is settled in, empty when it names none."""
+    # Perpetuals settle after a colon: BTC/USD:USD.
+    settled = symbol.partition("/")[2]
+    return settled.partition(":")[2] or settled
+
+
 def valued(book: Book, prices: Mapping[str, Decimal]) -> Valuation:
     """Return what the book is worth at `prices`; raises ValueError when a held symbol has none that is above 0."""
     unrealised, value = {}, ZERO
@@ -332,9 +339,7 @@ def _moved(position: Position, posting: Posting, method: Method) -> Position:
 
 
 def _check_currency(book: Book, symbol: str) -> None:
-    # ccxt's perpetuals settle after a colon: BTC/USD:USD.
-    settled = symbol.partition("/")[2]
-    currency = settled.partition(":")[2] or settled
+    currency = settlement_currency(symbol)
     if currency != book.currency:
         raise ValueError(f"{symbol} must be settled in {book.currency}, was in {currency or 'nothing'}")
 
