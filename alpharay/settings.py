@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +60,34 @@ class Settings(BaseSettings):
         default="", description="users' Python files whose indicators stored strategies need: path[,path]"
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    authentication: Literal["auto", "off", "required"] = Field(
+        default="auto",
+        description="auto: clients need a key or token where any are configured, else only this machine is answered; "
+        "off: anyone is answered; required: the services do not start without keys",
+    )
+    api_keys: SecretStr | None = Field(default=None, description="API keys: NAME SCOPE[,SCOPE] SHA256[;…]")
+    api_keys_file: str | None = Field(default=None, description="a file of such lines, read again when it changes")
+    jwt_secret: SecretStr | None = Field(default=None, description="the secret of HS256 tokens, 32 bytes or more")
+    jwt_secret_file: str | None = Field(default=None, description="a file with it")
+    jwt_public_key_file: str | None = Field(default=None, description="the public key of RS256 tokens, a PEM file")
+    jwt_issuer: str | None = Field(default=None, description="the iss that a token must have")
+    jwt_audience: str | None = Field(default=None, description="the aud that a token must have")
+    open_paths: str = Field(
+        default="/health*,/ready,/metrics", description="paths that need no key: path[,path], * at the end for any rest"
+    )
+    rate_limit_per_minute: int | None = Field(
+        default=None, ge=0, description="requests a client and minute; 0 for no limit; unset: 100 where keys are needed"
+    )
+    rate_limit_without_redis: Literal["local", "refuse", "open"] = Field(
+        default="local",
+        description="while Redis is away: each replica counts alone, all get 503, or nothing is counted",
+    )
+    request_max_bytes: int = Field(default=1_048_576, ge=1, description="the largest body that an application reads")
+    request_time_limit_s: float = Field(default=8.0, gt=0, description="the time after which an answer must have begun")
+    allowed_origins: str = Field(default="", description="web pages that may call (CORS): https://host[,https://host]")
+    trusted_proxies: int = Field(
+        default=0, ge=0, description="proxies in front whose X-Forwarded-For tells the client's address"
+    )
 
     @property
     def candle_bytes(self) -> int:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 import structlog
-from fastapi import FastAPI
 from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
@@ -29,12 +28,19 @@ from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, ope
 from alpharay.store.remembered_answers import RememberedAnswers
 from alpharay.store.signal_snapshots import SignalSnapshots
 from alpharay.strategies.loading import run_files
+from serve_apps.edges.access_rules import AccessRule
+from serve_apps.edges.client import READ
+from serve_apps.edges.edges import edges_of
+from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
 
 LOGGING = LoggingConfig(encoding="JSON", enable_access_log=False)
 """Serve's JSON lines, without its access log: the service writes one line a request itself, which says more."""
+
+ACCESS = (AccessRule("/generate_signal", READ),)
+"""A signal is an opinion: who asks for one places no order."""
 
 
 @serve.deployment(
@@ -65,6 +71,7 @@ class SignalServer:
     def __init__(self) -> None:
         _log_through_serve()
         current = settings()
+        self._edges = edges_of(current, "signal", ACCESS)
         for problem in run_files(current.strategy_files):
             # Strategies that need it are left out; all others can speak.
             structlog.get_logger(__name__).error("signal.strategy_file_refused", problem=problem)
@@ -89,10 +96,10 @@ class SignalServer:
         )
         refresher.start()
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        """Return the HTTP application."""
+    def __serve_build_asgi_app__(self) -> GuardedApplication:
+        """Return the HTTP application behind its edges."""
         versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
-        return signal_api(self._service, versions=versions)
+        return GuardedApplication(signal_api(self._service, versions=versions, edges=self._edges), self._edges)
 
     def check_health(self) -> None:
         """Raise when the replica must be replaced; no database is asked."""

@@ -18,9 +18,10 @@ from alpharay.signals.answer import SignalAnswer
 from alpharay.signals.refusal import Refusal, RefusedError, refuse
 from alpharay.signals.request import EXAMPLE, SignalRequest
 from alpharay.signals.snapshot import StrategyVote
+from serve_apps.edges.edges import Edges
 from serve_apps.signal_metrics import SignalMetrics
 from serve_apps.signal_service import SignalService
-from serve_apps.web.docs_page import docs_page
+from serve_apps.web.docs_page import PAGE_POLICY, docs_page
 from serve_apps.web.errors import STATUS, error_response
 from serve_apps.web.json_body import read_json_body
 
@@ -32,8 +33,8 @@ log = logging.getLogger("ray.serve")
 """Serve's own logger: its JSON lines carry route, replica and request id."""
 
 
-def signal_api(service: SignalService, *, versions: dict[str, str]) -> FastAPI:
-    """Return the service's ASGI application."""
+def signal_api(service: SignalService, *, versions: dict[str, str], edges: Edges | None = None) -> FastAPI:
+    """Return the service's ASGI application; it tells of the `edges` that it stands behind."""
     api = FastAPI(
         title="AlphaRay signals",
         version=alpharay.__version__,
@@ -43,6 +44,8 @@ def signal_api(service: SignalService, *, versions: dict[str, str]) -> FastAPI:
         redoc_url=None,
     )
     metrics = SignalMetrics()
+    if edges is not None:
+        edges.metrics.register(metrics.registry)
 
     @api.post("/generate_signal", summary="Ask for a signal", openapi_extra=_signal_operation())
     async def generate_signal(request: Request) -> Response:
@@ -85,7 +88,7 @@ def signal_api(service: SignalService, *, versions: dict[str, str]) -> FastAPI:
 
     @api.get("/status", summary="Snapshot, markets, strategies, versions")
     async def status() -> Response:
-        return _json({**service.status(), "versions": versions})
+        return _json({**service.status(), "edges": None if edges is None else edges.status(), "versions": versions})
 
     @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format")
     async def read_metrics() -> Response:
@@ -175,7 +178,7 @@ def _add_documents(api: FastAPI) -> None:
 
     @api.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(docs_page(document()))
+        return HTMLResponse(docs_page(document()), headers={"Content-Security-Policy": PAGE_POLICY})
 
     @api.get("/", include_in_schema=False)
     async def index() -> Response:
@@ -219,12 +222,16 @@ def _signal_operation() -> dict[str, Any]:
 
     meanings = {
         "400": "the body is no JSON object",
+        "401": "an API key or access token is needed, or the one sent is not valid",
+        "403": "the key or token lacks the scope `read`",
         "404": "no candles of this symbol, time frame or exchange are stored; near symbols are named",
         "409": "the newest candle is too old by the exchange's clock; Retry-After tells when to ask again",
         "413": f"the body has more than {BODY_LIMIT_BYTES} bytes",
         "415": "Content-Type is not application/json",
         "422": "a field is missing, unknown or wrong; the answer names it and its value",
+        "429": "the client has sent too many requests; Retry-After tells when to go on",
         "503": "busy, or the first snapshot is not loaded yet; Retry-After tells when to ask again",
+        "504": "no answer in time; the work was cancelled",
     }
     return {
         "requestBody": {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from html import escape
 from typing import Any
 
@@ -33,6 +35,17 @@ for (const form of document.forms) form.onsubmit = async event => {
   } catch (error) { output.textContent = String(error) }
 };
 """
+
+
+def _sha256(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+PAGE_POLICY = (
+    f"default-src 'none'; style-src {_sha256(_STYLE)}; script-src {_sha256(_SCRIPT)}; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page's Content-Security-Policy: its own style and script, requests to its own service, nothing else."""
 
 
 def docs_page(document: Mapping[str, Any]) -> str:

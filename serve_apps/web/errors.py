@@ -11,6 +11,8 @@ from alpharay.signals.refusal import Refusal
 
 STATUS = {
     "invalid_json": 400,
+    "unauthenticated": 401,
+    "missing_scope": 403,
     "not_found": 404,
     "unknown_symbol": 404,
     "unknown_market": 404,
@@ -25,9 +27,12 @@ STATUS = {
     "unknown_field": 422,
     "price_out_of_range": 422,
     "signal_id_reused": 422,
+    "rate_limited": 429,
     "internal_error": 500,
     "not_ready": 503,
     "memory_unavailable": 503,
+    "rate_limit_unavailable": 503,
+    "timed_out": 504,
 }
 """The HTTP status of each code."""
 

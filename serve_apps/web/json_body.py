@@ -23,16 +23,17 @@ async def read_json_body(request: Request, limit_bytes: int) -> bytes:
         )
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit() or int(announced) > limit_bytes:
-        raise _too_large(announced, limit_bytes)
+        raise body_too_large(announced, limit_bytes)
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > limit_bytes:
-            raise _too_large(f"more than {limit_bytes}", limit_bytes)
+            raise body_too_large(f"more than {limit_bytes}", limit_bytes)
     return body
 
 
-def _too_large(size: str, limit_bytes: int) -> RefusedError:
+def body_too_large(size: str, limit_bytes: int) -> RefusedError:
+    """Return the refusal of a body of more than `limit_bytes` bytes."""
     return refuse(
         "body_too_large",
         f"the body may have {limit_bytes} bytes, was {size[:20]}",

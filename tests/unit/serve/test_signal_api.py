@@ -311,9 +311,10 @@ def test_health_status_and_metrics_tell_the_state(bench: Bench, candles: Candles
 
 
 def test_each_request_writes_one_line_with_its_id(
-    bench: Bench, candles: Candles, caplog: pytest.LogCaptureFixture
+    bench: Bench, candles: Candles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logger = logging.getLogger("ray.serve")
+    monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)
     try:
         with caplog.at_level(logging.INFO, "ray.serve"):
