@@ -10,18 +10,18 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, Response
-from starlette.exceptions import HTTPException
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 import alpharay
 from alpharay.signals.answer import SignalAnswer
-from alpharay.signals.refusal import Refusal, RefusedError, refuse
+from alpharay.signals.refusal import RefusedError
 from alpharay.signals.request import EXAMPLE, SignalRequest
 from alpharay.signals.snapshot import StrategyVote
 from serve_apps.edges.edges import Edges
 from serve_apps.signal_metrics import SignalMetrics
 from serve_apps.signal_service import SignalService
 from serve_apps.web.docs_page import PAGE_POLICY, docs_page
+from serve_apps.web.error_routes import add_error_routes
 from serve_apps.web.errors import STATUS, error_response
 from serve_apps.web.json_body import read_json_body
 
@@ -90,13 +90,13 @@ def signal_api(service: SignalService, *, versions: dict[str, str], edges: Edges
     async def status() -> Response:
         return _json({**service.status(), "edges": None if edges is None else edges.status(), "versions": versions})
 
-    @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format")
+    @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
         _read_gauges(metrics, service)
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     # After the route that must be found first.
-    _add_errors(api)
+    add_error_routes(api, PATHS)
     _add_health(api, service)
     _add_documents(api)
     return api
@@ -131,39 +131,10 @@ def _add_health(api: FastAPI, service: SignalService) -> None:
         return _json(state, 200 if refresher.ready else 503)
 
     for path in ("/health", "/health/live"):
-        api.get(path, summary="Is the process alive?")(live)
+        api.get(path, summary="Is the process alive?", responses={503: {"description": "it hangs"}})(live)
+    not_ready: dict[int | str, dict[str, Any]] = {503: {"description": "the first snapshot is not loaded"}}
     for path in ("/ready", "/health/ready"):
-        api.get(path, summary="Can it answer? 503 until the first snapshot is loaded")(ready)
-
-
-def _add_errors(api: FastAPI) -> None:
-    @api.exception_handler(HTTPException)
-    async def refuse_route(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        path = request.url.path
-        if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "")
-            refused = refuse(
-                "method_not_allowed",
-                f"{path} takes {allowed}, was {request.method}",
-                field="method",
-                value=request.method,
-                hint=f"use {allowed}",
-            )
-        else:
-            refused = refuse("not_found", f"there is no {path[:100]}", field="path", value=path, hint=", ".join(PATHS))
-        return error_response(refused.refusal, error.headers)
-
-    @api.exception_handler(Exception)
-    async def fail(request: Request, error: Exception) -> Response:
-        log.error("request failed", exc_info=error, extra={"path": request.url.path[:200]})
-        return error_response(
-            Refusal(
-                code="internal_error",
-                message="the service failed on this request; it is logged under its request id",
-                hint="send X-Request-ID with a report of it",
-            )
-        )
+        api.get(path, summary="Can it answer?", responses=not_ready)(ready)
 
 
 def _add_documents(api: FastAPI) -> None:

@@ -43,8 +43,8 @@ def refuse(
     return RefusedError(
         Refusal(
             code=code,
-            message=message,
-            field=field,
+            message=_writable(message),
+            field=None if field is None else _writable(field),
             value=None if shown is None else _shortened(shown),
             hint=hint,
             retry_after_s=retry_after_s,
@@ -58,4 +58,10 @@ def as_json(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
+    text = _writable(text)
     return text if len(text) <= 100 else text[:99] + "…"
+
+
+def _writable(text: str) -> str:
+    """Show half a surrogate pair, which JSON may escape but no encoding can write, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
