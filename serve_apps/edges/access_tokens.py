@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -11,6 +15,7 @@ from serve_apps.edges.client import SCOPES, Client
 LEEWAY_S = 30
 MAX_CHARACTERS = 8192
 MIN_SECRET_BYTES = 32
+REMEMBERED_TOKENS = 4096
 
 
 class AccessTokens:
@@ -23,10 +28,14 @@ class AccessTokens:
         public_key: str | None = None,
         issuer: str | None = None,
         audience: str | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys: dict[str, Any] = {}
         self._issuer = issuer
         self._audience = audience
+        self._clock = clock
+        # To verify a token costs more than to answer: what was valid stays so until it expires. By digest, no token.
+        self._verified: OrderedDict[bytes, tuple[float, Client]] = OrderedDict()
         if secret is not None:
             size = len(secret.encode())
             if size < MIN_SECRET_BYTES:
@@ -47,11 +56,26 @@ class AccessTokens:
         """Return the client of a token; raises ValueError, saying why, when it is not valid."""
         if len(token) > MAX_CHARACTERS:
             raise ValueError(f"a token may have {MAX_CHARACTERS} characters")
+        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        ends_at, client = self._verified.get(digest, (0.0, None))
+        if client is not None and self._clock() < ends_at:
+            return client
+        claims = self._claims(token)
+        subject = str(claims["sub"])
+        if not 0 < len(subject) <= 128:
+            raise ValueError("the token's sub must have 1 to 128 characters")
+        client = Client(f"token:{subject}", _scopes(claims.get("scope")))
+        self._verified[digest] = (float(claims["exp"]) + LEEWAY_S, client)
+        if len(self._verified) > REMEMBERED_TOKENS:
+            self._verified.popitem(last=False)
+        return client
+
+    def _claims(self, token: str) -> dict[str, Any]:
         try:
             algorithm = jwt.get_unverified_header(token).get("alg")
             if not isinstance(algorithm, str) or algorithm not in self._keys:
                 raise ValueError(f"a token must be signed with {' or '.join(self._keys)}")
-            claims = jwt.decode(
+            return jwt.decode(
                 token,
                 self._keys[algorithm],
                 algorithms=[algorithm],
@@ -63,10 +87,6 @@ class AccessTokens:
         except (jwt.InvalidTokenError, OverflowError) as error:
             # PyJWT's own words name the claim, never the token.
             raise ValueError(str(error)[:200]) from None
-        subject = str(claims["sub"])
-        if not 0 < len(subject) <= 128:
-            raise ValueError("the token's sub must have 1 to 128 characters")
-        return Client(f"token:{subject}", _scopes(claims.get("scope")))
 
 
 def _scopes(claim: object) -> frozenset[str]:

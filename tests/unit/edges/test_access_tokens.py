@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from serve_apps.edges.access_tokens import MAX_CHARACTERS, AccessTokens
+from serve_apps.edges import access_tokens
+from serve_apps.edges.access_tokens import LEEWAY_S, MAX_CHARACTERS, AccessTokens
 
 SECRET = "a secret of more than thirty-two bytes"
 
@@ -111,6 +112,31 @@ def test_forged_tokens_are_refused(public_pem: str, private_key: rsa.RSAPrivateK
     for token in forged:
         with pytest.raises(ValueError):
             tokens.read(token)
+
+
+def test_a_token_is_verified_once_and_again_when_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(access_tokens, "REMEMBERED_TOKENS", 2)
+    tokens = AccessTokens(secret=SECRET, clock=lambda: now)
+    made = [jwt.encode(claims(sub=f"s{n}", exp=int(now) + 60), SECRET) for n in range(3)]
+    verified: list[str] = []
+    decode = jwt.decode
+
+    def watched(token: str, *rest: Any, **named: Any) -> dict[str, Any]:
+        verified.append(token)
+        return decode(token, *rest, **named)
+
+    monkeypatch.setattr(jwt, "decode", watched)
+    assert [tokens.read(made[0]).name for _ in range(3)] == ["token:s0"] * 3
+    assert verified == [made[0]]
+    now += 60 + LEEWAY_S
+    tokens.read(made[0])
+    assert verified == [made[0]] * 2
+    now -= 60 + LEEWAY_S
+    for one in (made[1], made[2], made[0]):
+        tokens.read(one)
+    # Two are remembered: the first had to make room.
+    assert verified[2:] == [made[1], made[2], made[0]]
 
 
 def test_a_short_secret_and_a_wrong_key_are_refused_at_the_start_and_not_shown() -> None:
