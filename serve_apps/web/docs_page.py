@@ -24,10 +24,13 @@ _SCRIPT = """
 for (const form of document.forms) form.onsubmit = async event => {
   event.preventDefault();
   const output = form.querySelector("pre"), body = form.querySelector("textarea");
+  const headers = {}, key = document.getElementById("key").value;
+  if (key) headers["X-API-Key"] = key;
+  if (body) headers["Content-Type"] = "application/json";
   output.textContent = "…";
   try {
     const answer = await fetch(form.dataset.path.slice(1), body
-      ? {method: "POST", headers: {"Content-Type": "application/json"}, body: body.value} : {});
+      ? {method: "POST", headers, body: body.value} : {headers});
     const text = await answer.text();
     let shown = text;
     try { shown = JSON.stringify(JSON.parse(text), null, 2) } catch {}
@@ -60,7 +63,8 @@ def docs_page(document: Mapping[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(info["title"])}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info.get('description', ''))}</p>"
-        f'<p><a href="openapi.json">openapi.json</a></p>{sections}<script>{_SCRIPT}</script></html>'
+        f'<p><a href="openapi.json">openapi.json</a> · <label>API key, where the service asks for one: '
+        f'<input id="key" type="password" autocomplete="off"></label></p>{sections}<script>{_SCRIPT}</script></html>'
     )
 
 
