@@ -8,14 +8,12 @@ What always runs together is one replica: a hop between two costs more than ever
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from importlib.metadata import version
 
 import structlog
 from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
-from ray.serve.schema import LoggingConfig
 
 import alpharay
 from alpharay.bus.background_publisher import BackgroundPublisher
@@ -32,12 +30,10 @@ from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import READ
 from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
+from serve_apps.serve_log import LOGGING, log_through_serve
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
-
-LOGGING = LoggingConfig(encoding="JSON", enable_access_log=False)
-"""Serve's JSON lines, without its access log: the service writes one line a request itself, which says more."""
 
 ACCESS = (AccessRule("/generate_signal", READ),)
 """A signal is an opinion: who asks for one places no order."""
@@ -69,7 +65,7 @@ class SignalServer:
     """One replica: it takes its first snapshot, which compiles the kernels, before Serve sends it a request."""
 
     def __init__(self) -> None:
-        _log_through_serve()
+        log_through_serve()
         current = settings()
         self._edges = edges_of(current, "signal", ACCESS)
         for problem in run_files(current.strategy_files):
@@ -138,16 +134,6 @@ def _publisher(current: Settings) -> BackgroundPublisher | None:
     if servers is None:
         return None
     return BackgroundPublisher(lambda: MessageProducer(servers, client_id="alpharay-signal"))
-
-
-def _log_through_serve() -> None:
-    """Send the library's log lines through Serve's logger, so that they are JSON lines in the replica's file."""
-    structlog.configure(
-        processors=[structlog.stdlib.add_log_level, structlog.stdlib.render_to_log_kwargs],
-        logger_factory=lambda *_: logging.getLogger("ray.serve"),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
 
 
 app = SignalServer.bind()

@@ -16,6 +16,8 @@ STATUS = {
     "not_found": 404,
     "unknown_symbol": 404,
     "unknown_market": 404,
+    "unknown_pair": 404,
+    "unknown_account": 404,
     "method_not_allowed": 405,
     # The request is right, but the state it meets is not: a conflict, which passes with the next candle. Not 503:
     # the service works, and a proxy that sees 503 would take it out of its rotation or try again at once.
@@ -27,10 +29,13 @@ STATUS = {
     "unknown_field": 422,
     "price_out_of_range": 422,
     "signal_id_reused": 422,
+    "event_id_reused": 422,
     "rate_limited": 429,
     "internal_error": 500,
     "not_ready": 503,
     "memory_unavailable": 503,
+    "trading_state_unknown": 503,
+    "database_unavailable": 503,
     "rate_limit_unavailable": 503,
     "timed_out": 504,
 }

@@ -267,7 +267,7 @@ def test_a_failure_of_the_service_is_a_500_of_the_same_shape_without_details(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("password=secret")
 
-    monkeypatch.setattr(bench.refresher, "snapshot", None)
+    monkeypatch.setattr(bench.refresher, "held", None)
     monkeypatch.setattr("serve_apps.signal_service.find_market", fail)
     response = bench.ask(symbol="SOL", price=float(candles.close[-1]))
     error_of(response, 500, "internal_error")
