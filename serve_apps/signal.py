@@ -35,7 +35,7 @@ from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
 
-ACCESS = (AccessRule("/generate_signal", READ),)
+ACCESS = (AccessRule("/generate_signal*", READ),)
 """A signal is an opinion: who asks for one places no order."""
 
 
