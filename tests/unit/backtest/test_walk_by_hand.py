@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -579,3 +580,23 @@ def test_the_accounts_of_many_backtests_do_not_touch_each_other():
             alone = walk_signals(said, tables, Costs(), stops, holding)
             np.testing.assert_array_equal(outcome[row], alone[0][0])
             np.testing.assert_array_equal(daily[row], alone[1][0])
+
+
+def test_backtests_that_trade_on_every_bar_are_listed_a_few_at_a_time():
+    bars = TILE_BARS + 50
+    candles = random_candles(4, bars, gaps=False)
+    tables = price_tables(candles)
+    up = np.arange(bars) % 2 == 0
+    rows = [Signals(up, flags(bars), ~up, flags(bars)), Signals(~up, flags(bars), up, flags(bars))] * 3
+    decisions = np.stack([np.stack([pack(item) for item in astuple(said)]) for said in rows])
+    for row in decisions:
+        settle_conflicts(*row)
+    outcome = np.empty((len(rows), len(OUTCOME_FIELDS)))
+    walk(
+        prices_of(tables), factors_of(NO_COSTS), stop_search_of(NO_STOPS, candles, NO_COSTS, both_sides=True),
+        decisions, np.zeros(len(rows), dtype=np.int64), outcome, np.empty((len(rows), len(tables.day_ends))),
+        np.empty((0, len(TRADE_FIELDS))),
+    )  # fmt: skip
+    assert outcome[:, 3].tolist() == [bars - 1.0] * 6
+    for row, said in zip(outcome, rows, strict=True):
+        np.testing.assert_array_equal(row, walk_signals(said, tables, NO_COSTS)[0][0])
