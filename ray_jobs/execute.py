@@ -1,8 +1,8 @@
 r"""Job: execute an account's orders, as the one that may.
 
 It takes the account's lease, looks up what an executor before it has left unanswered, releases what waits unless
-trading is halted, and books the fills. A second one waits until the first is gone. There is a broker for paper only: a
-live account is refused.
+trading is halted, books the fills, and marks the account's equity at the newest closes once a minute. A second one
+waits until the first is gone. There is a broker for paper only: a live account is refused.
 
 For example:
 
@@ -21,6 +21,7 @@ import json
 import re
 import signal
 import threading
+import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -37,15 +38,20 @@ from psycopg_pool import PoolTimeout
 
 from alpharay.portfolio.broker import Broker
 from alpharay.settings import settings
+from alpharay.store.account_equity import mark_equity
 from alpharay.store.accounts import Account, account_named, open_account
+from alpharay.store.candles import newest_closes
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.executor_leases import ExecutorLease, give_up_lease, lease_owner, take_lease
 from alpharay.store.lease_queue import LeaseLostError
-from alpharay.store.ledger import book_capital
+from alpharay.store.ledger import book_capital, book_of
 from alpharay.store.order_execution import Round, execute_round
 from ray_jobs.lease_owner import is_gone, owner_name
 
 OPENING_ENTRY = "opening"
+MARK_S = 60.0
+"""Seconds between two marks of the account's equity."""
+
 AWAY_S = 5.0
 """How long it waits before it tries again to reach the database."""
 
@@ -92,8 +98,12 @@ def main(
         ) as pool:
             _prepare(pool, account, currency, capital)
             broker = PaperBroker(pool, account, exchange=exchange, timeframe=timeframe, terms=terms)
+            mark_at = 0.0
             with closing(rounds(pool, broker, account, stopped, every_s=every)) as done:
                 for one in done:
+                    if time.monotonic() >= mark_at:
+                        _mark(pool, account, exchange, timeframe)
+                        mark_at = time.monotonic() + MARK_S
                     if one != Round() or once:
                         typer.echo(json.dumps(asdict(one)) if as_json else _sentence(one))
                     if once:
@@ -162,6 +172,18 @@ def _prepare(pool: DatabasePool, account_id: str, currency: str, capital: float 
     account = in_transaction(pool, prepare, retry_for_s=AWAY_S)
     if account.kind != "paper":
         raise ValueError(f"account {account_id} must be on paper, was {account.kind}: there is no live broker")
+
+
+def _mark(pool: DatabasePool, account_id: str, exchange: str, timeframe: str) -> None:
+    """Keep the account's equity at the newest closes, from which limits on losses are measured."""
+    try:
+        with pool.connection() as connection:
+            book = book_of(connection, account_id)
+            closes = newest_closes(connection, exchange, timeframe, book.positions)
+            prices = {symbol: Decimal(repr(close)) for symbol, close in closes.items()}
+            mark_equity(connection, account_id, book, prices, time_ms=time.time_ns() // 1_000_000)
+    except (ValueError, psycopg.Error, PoolTimeout) as error:
+        log.warning("executor.equity_not_marked", account=account_id, error=str(error))
 
 
 def _sentence(one: Round) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
@@ -53,6 +55,19 @@ def load_newest_candles(connection: Connection[TupleRow], market: Market, rows: 
     if oldest is None or oldest[0] is None:
         return load_candles(connection, market, start_ms=0, end_ms=0)
     return load_candles(connection, market, start_ms=int(oldest[0]))
+
+
+def newest_closes(
+    connection: Connection[TupleRow], exchange: str, timeframe: str, symbols: Collection[str]
+) -> dict[str, float]:
+    """Return the newest stored close of each symbol; one without candles is missing."""
+    rows = connection.execute(
+        "SELECT s.symbol, c.close FROM unnest(%s::text[]) AS s (symbol) CROSS JOIN LATERAL ("
+        "SELECT close FROM candles WHERE exchange = %s AND symbol = s.symbol AND timeframe = %s "
+        "ORDER BY open_time DESC LIMIT 1) c",
+        (list(symbols), exchange, timeframe),
+    ).fetchall()
+    return {symbol: float(close) for symbol, close in rows}
 
 
 def load_open_times(connection: Connection[TupleRow], market: Market, *, start_ms: int, end_ms: int) -> IntArray:

@@ -68,6 +68,11 @@ def test_job_opens_the_account_fills_orders_and_leaves_the_lease(database) -> No
         assert book.capital == Decimal(1000)
         assert book.positions["BTC/USD"].quantity == ORDER.quantity
         assert lease_owner(connection, "paper") is not None
+        assert ended(job(database, "--once"))[0] == 0
+        marked = connection.execute("SELECT equity, profit, peak_profit FROM account_equity").fetchone()
+        # Bought above the close, by impact: at the close it is worth less than it cost.
+        assert marked == (book.cash + 50, book.cash + 50 - 1000, 0)
+        assert marked[1] < 0
         assert take_lease(connection, "paper", "next") is not None
 
 
