@@ -11,6 +11,7 @@ only in a transaction that has read the switch itself (`alpharay.store.trading_h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 
 from ray import serve
@@ -20,7 +21,7 @@ from ray.serve.config import BackpressureConfig
 import alpharay
 from alpharay.risk.market_view import RiskView
 from alpharay.settings import settings
-from alpharay.store.database import DatabasePool, open_pool
+from alpharay.store.database import DatabasePool, in_transaction, open_pool
 from alpharay.store.risk_snapshots import RiskSnapshots
 from alpharay.store.trading_halts import trading_events, trading_switches
 from serve_apps.autoscaling_policy import hpa_scaling
@@ -37,6 +38,9 @@ from serve_apps.serve_log import LOGGING, log_through_serve
 MODELS_EVERY_S = 2.0
 SWITCHES_EVERY_S = 0.25
 EVENTS_SHOWN = 20
+WRITE_FOR_S = 2.0
+"""So long a lost connection is tried again before a halt is refused."""
+
 LEAST_REPLICAS, MOST_REPLICAS = 2, 4
 CPU_REQUEST = "500m"
 
@@ -104,7 +108,8 @@ class RiskServer(MeasuredReplica):
             every_s=SWITCHES_EVERY_S,
             longest_pause_s=1.0,
         )
-        self._service = RiskService(models, switches, self._pool, default_quote=current.default_quote)
+        commit = partial(in_transaction, self._pool, retry_for_s=WRITE_FOR_S)
+        self._service = RiskService(models, switches, commit, default_quote=current.default_quote)
         models.start()
         switches.start()
 

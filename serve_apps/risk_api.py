@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import FastAPI, Query, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 import alpharay
 from alpharay.signals.refusal import RefusedError, refuse
@@ -34,6 +34,20 @@ PATHS = (
     "/health", "/ready", "/health/live", "/health/ready", "/status", "/metrics", "/docs",
 )  # fmt: skip
 JSON = "application/json"
+MEANINGS = {
+    400: "the body is no JSON object",
+    401: "an API key or access token is needed, or the one sent is not valid",
+    403: "the key or token lacks the scope: `read`, and `admin` for the switch",
+    404: "the symbol, pair or account is unknown; known ones are named",
+    413: f"the body has more than {BODY_LIMIT_BYTES} bytes",
+    415: "Content-Type is not application/json",
+    422: "a field is missing, unknown or wrong; the answer names it and its value",
+    429: "the client has sent too many requests; Retry-After tells when to go on",
+    503: "busy, nothing is loaded yet, or the database is away or was last read too long ago; mostly with Retry-After",
+    504: "no answer in time",
+}
+"""What each status says, for the document."""
+
 
 Timeframe = Annotated[str | None, Query(description="1m, 1h, 1d …; needed where several are calibrated")]
 Exchange = Annotated[str | None, Query(description="needed where several are calibrated")]
@@ -127,7 +141,11 @@ def risk_api(service: RiskService, *, versions: dict[str, str], edges: Edges | N
 
 
 def _add_models(api: FastAPI, service: RiskService, answers: _Answers) -> None:
-    @api.get("/volatility/{symbol:path}", summary="Forecast of a market's volatility, with intervals")
+    @api.get(
+        "/volatility/{symbol:path}",
+        summary="Forecast of a market's volatility, with intervals",
+        responses=_told(404, 422, 503),
+    )
     async def volatility(
         request: Request,
         symbol: str,
@@ -142,7 +160,11 @@ def _add_models(api: FastAPI, service: RiskService, answers: _Answers) -> None:
 
         return await answers.answer(request, "volatility", ask, answers.models)
 
-    @api.get("/regime/{symbol:path}", summary="Has the market's regime changed? Run length, mean and volatility")
+    @api.get(
+        "/regime/{symbol:path}",
+        summary="Has the market's regime changed? Its length, mean, volatility",
+        responses=_told(404, 422, 503),
+    )
     async def regime(
         request: Request,
         symbol: str,
@@ -155,7 +177,9 @@ def _add_models(api: FastAPI, service: RiskService, answers: _Answers) -> None:
 
         return await answers.answer(request, "regime", ask)
 
-    @api.get("/hedge", summary="How much of x hedges y: ratio, spread and its half-life")
+    @api.get(
+        "/hedge", summary="How much of x hedges y: ratio, spread and its half-life", responses=_told(404, 422, 503)
+    )
     async def hedge(
         request: Request,
         y: Annotated[str, Query(description="the symbol that is hedged")] = "",
@@ -191,7 +215,7 @@ def _add_trading(api: FastAPI, service: RiskService, answers: _Answers) -> None:
         turn = partial(service.switch, halted=False)
         return await answers.answer_body(request, "resume", turn, answers.writes)
 
-    @api.get("/halts", summary="All switches, breakers and limits, and who changed them last")
+    @api.get("/halts", summary="All switches, breakers and limits, and who changed them last", responses=_told(503))
     async def halts(request: Request) -> Response:
         return await answers.answer(request, "halts", service.halts)
 
@@ -212,11 +236,11 @@ def _add_health(api: FastAPI, service: RiskService, metrics: RiskMetrics) -> Non
         return _json(state, 200 if problem is None else 503)
 
     for path in ("/health", "/health/live"):
-        api.get(path, summary="Is the process alive?")(live)
+        api.get(path, summary="Is the process alive?", responses=_told(503))(live)
     for path in ("/ready", "/health/ready"):
-        api.get(path, summary="Can it answer everything? 503 while the copy of the switches is too old")(ready)
+        api.get(path, summary="Can it answer everything?", responses=_told(503))(ready)
 
-    @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format")
+    @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
         return Response(metrics.text(service), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -249,25 +273,18 @@ def _add_documents(api: FastAPI) -> None:
 
 def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the OpenAPI parts that FastAPI cannot see: bodies are read by msgspec."""
-    meanings = {
-        "400": "the body is no JSON object",
-        "401": "an API key or access token is needed, or the one sent is not valid",
-        "403": "the key or token lacks the scope: `read`, and `admin` for the switch",
-        "404": "the symbol, pair or account is unknown; known ones are named",
-        "413": f"the body has more than {BODY_LIMIT_BYTES} bytes",
-        "415": "Content-Type is not application/json",
-        "422": "a field is missing, unknown or wrong; the answer names it and its value",
-        "429": "the client has sent too many requests; Retry-After tells when to go on",
-        "503": "busy, the database is away, or the copy of the switches too old; Retry-After tells when to ask again",
-    }
     schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
     return {
         "requestBody": {
             "required": True,
             "content": {JSON: {"schema": schema, "example": msgspec.json.decode(EXAMPLES[kind])}},
         },
-        "responses": {status: {"description": meaning} for status, meaning in meanings.items()},
+        "responses": {str(status): answer for status, answer in _told(*MEANINGS).items()},
     }
+
+
+def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"description": MEANINGS[status]} for status in statuses}
 
 
 def _whole(name: str, text: str, low: int, high: int) -> int:

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from alpharay.market.symbol import resolve_symbol
 from alpharay.market.timeframe import timeframe_ms
@@ -29,7 +31,7 @@ from alpharay.risk.value_at_risk import (
     shortfall_contributions,
 )
 from alpharay.signals.refusal import RefusedError, refuse
-from alpharay.store.database import DatabasePool, in_transaction, is_connection_loss
+from alpharay.store.database import is_connection_loss
 from alpharay.store.trading_halts import (
     ALL_ACCOUNTS,
     EventIdReusedError,
@@ -45,9 +47,6 @@ from serve_apps.risk_requests import narrower, read_assessment, read_switch, rea
 OLDEST_SWITCHES_S = 1.0
 """Nothing is said to be allowed from a copy of the switches that is older."""
 
-WRITE_FOR_S = 2.0
-"""So long a lost connection is tried again before a halt is refused."""
-
 LONGEST_HORIZON = 240
 PATHS = 2_000
 """Paths of a forecast: the ends of a 95 % interval are known to about 2 % of its width."""
@@ -55,6 +54,8 @@ PATHS = 2_000
 FORECASTS_KEPT = 256
 
 Name = TypeVar("Name", MarketName, PairName)
+SwitchChange = Callable[[Connection[TupleRow]], TradingSwitch]
+"""A change of a switch inside a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +67,23 @@ class SwitchCopy:
 
 
 class RiskService:
-    """What the HTTP side asks: models, value at risk, assessments, halts."""
+    """What the HTTP side asks: models, value at risk, assessments, halts.
+
+    `commit` runs a change of a switch in one transaction and returns after its commit.
+    """
 
     def __init__(
         self,
         models: BackgroundCopy[RiskView],
         switches: BackgroundCopy[SwitchCopy],
-        pool: DatabasePool | None,
+        commit: Callable[[SwitchChange], TradingSwitch],
         *,
         default_quote: str,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.models = models
         self.switches = switches
-        self._pool = pool
+        self._commit = commit
         self._default_quote = default_quote
         self._now_ms = now_ms
         self._forecasts: dict[tuple[object, ...], dict[str, Any]] = {}
@@ -257,7 +261,6 @@ class RiskService:
     def switch(self, body: bytes, *, halted: bool) -> Any:
         """Turn the kill switch, in the database; returns after the commit."""
         asked = read_switch(body)
-        assert self._pool is not None, "a service without a database turns no switch"
         turn = partial(
             halt if halted else resume,
             account=asked.account,
@@ -266,7 +269,7 @@ class RiskService:
             event_id=asked.event_id,
         )
         try:
-            switch = in_transaction(self._pool, turn, retry_for_s=WRITE_FOR_S)
+            switch = self._commit(turn)
         except UnknownAccountError as error:
             raise refuse("unknown_account", str(error), field="account", value=asked.account) from None
         except EventIdReusedError as error:
@@ -427,7 +430,7 @@ def _only(names: list[Name]) -> Name:
 def _unknown_market(
     symbol: str, timeframe: str | None, exchange: str | None, what: str, known: Iterable[MarketName]
 ) -> RefusedError:
-    asked = " ".join(filter(None, (symbol, timeframe, exchange)))
+    asked = " ".join(text[:50] for text in (symbol, timeframe, exchange) if text)
     names = ", ".join(sorted({f"{name.symbol} {name.timeframe}" for name in known})[:20])
     return refuse(
         "unknown_symbol",

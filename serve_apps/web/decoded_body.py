@@ -35,9 +35,9 @@ def _explained(body: bytes, error: Exception, hint: str) -> RefusedError:
     if not isinstance(value, dict):
         return refuse("invalid_json", "the body must be a JSON object", value=value, hint=hint)
     # Python reads NaN and infinities, which are no JSON.
-    odd = _not_finite(value, "")
+    odd = _not_finite(value)
     if odd is not None:
-        path, number = odd
+        path, number = odd[0][:100], odd[1]
         return refuse(
             "invalid_field", f"{path} must be a finite number, was {number}", field=path, value=str(number), hint=hint
         )
@@ -58,17 +58,19 @@ def _explained(body: bytes, error: Exception, hint: str) -> RefusedError:
     return refuse("invalid_field", message, field=path or None, value=was, hint=hint)
 
 
-def _not_finite(value: Any, path: str) -> tuple[str, float] | None:
-    """Return the first number that is not finite, with its path; bodies are of bounded depth, as json.loads took it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return path, value
-    if isinstance(value, dict):
-        parts = ((f"{path}.{name}" if path else str(name), inner) for name, inner in value.items())
-    elif isinstance(value, list):
-        parts = ((f"{path}[{place}]", inner) for place, inner in enumerate(value))
-    else:
-        return None
-    return next((found for name, inner in parts if (found := _not_finite(inner, name)) is not None), None)
+def _not_finite(whole: Any) -> tuple[str, float] | None:
+    """Return a number that is not finite, with its path."""
+    # A list of what is left to look at, not a recursion: a body may be nested deeper than Python's stack.
+    left: list[tuple[str, Any]] = [("", whole)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return path, value
+        if isinstance(value, dict):
+            left += ((f"{path}.{name}" if path else str(name), inner) for name, inner in value.items())
+        elif isinstance(value, list):
+            left += ((f"{path}[{place}]", inner) for place, inner in enumerate(value))
+    return None
 
 
 def _at(value: Any, path: str) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
 import numpy as np
+import psycopg
 import pytest
 from starlette.testclient import TestClient
 
@@ -16,10 +18,10 @@ from alpharay.risk.circuit_breaker import BreakerState
 from alpharay.risk.limits import RiskLimits
 from alpharay.risk.market_view import MarketName, MarketRisk, PairName, PairRisk, RiskView, StateView
 from alpharay.risk.value_at_risk import historical_risk
-from alpharay.store.trading_halts import TradingSwitch
+from alpharay.store.trading_halts import EventIdReusedError, TradingSwitch, UnknownAccountError, halt
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.risk_api import BODY_LIMIT_BYTES, risk_api
-from serve_apps.risk_service import PATHS, RiskService, SwitchCopy
+from serve_apps.risk_service import PATHS, RiskService, SwitchChange, SwitchCopy
 
 HOUR_MS = 3_600_000
 BARS = 400
@@ -62,18 +64,28 @@ class Bench:
         default_factory=lambda: {name: TradingSwitch(account=name) for name in ("*", "paper", "live-1")}
     )
     fails: bool = False
+    write_fails: Exception | None = None
     clock: float = 50.0
 
     def __post_init__(self) -> None:
         self.models = BackgroundCopy(lambda: self.view, RiskView(), name="models", monotonic=lambda: self.clock)
         self.halts = BackgroundCopy(self.read, SwitchCopy({}), name="switches", monotonic=lambda: self.clock)
-        service = RiskService(self.models, self.halts, None, default_quote="USD", now_ms=lambda: NOW_MS)
-        self.client = TestClient(risk_api(service, versions={"alpharay": "1"}), raise_server_exceptions=False)
+        self.service = RiskService(self.models, self.halts, self.commit, default_quote="USD", now_ms=lambda: NOW_MS)
+        self.client = TestClient(risk_api(self.service, versions={"alpharay": "1"}), raise_server_exceptions=False)
 
     def read(self) -> SwitchCopy:
         if self.fails:
             raise ConnectionError("down")
         return SwitchCopy(self.switches)
+
+    def commit(self, change: SwitchChange) -> TradingSwitch:
+        """Do what the database would: only the outcome is of interest here."""
+        if self.write_fails is not None:
+            raise self.write_fails
+        assert isinstance(change, partial)
+        account = change.keywords["account"]
+        self.switches = {**self.switches, account: TradingSwitch(account=account, halted=change.func is halt)}
+        return self.switches[account]
 
     def refresh(self) -> Bench:
         self.models.refresh()
@@ -247,6 +259,31 @@ def test_before_the_first_copies_nothing_is_answered(view: RiskView) -> None:
     assert error_of(bench.client.get("/volatility/BTC"), 503, "not_ready")
     assert bench.client.get("/health/ready").status_code == 503
     assert "+Inf" in bench.client.get("/metrics").text
+
+
+def test_a_halt_is_in_this_replicas_answers_at_once(bench: Bench) -> None:
+    body = {"actor": "ann", "reason": "test"}
+    assert bench.client.post("/halt", json=body).json() == {"account": "*", "halted": True, "phase": "closed"}
+    assert bench.assess().json()["decision"] == "refused"
+    assert bench.client.post("/resume", json=body).json()["halted"] is False
+    assert bench.assess().json()["decision"] == "allowed"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (psycopg.OperationalError("connection refused"), 503, "database_unavailable"),
+        (psycopg.errors.LockNotAvailable("busy"), 503, "database_unavailable"),
+        (psycopg.errors.QueryCanceled("slow"), 503, "database_unavailable"),
+        (UnknownAccountError("account 'x' is unknown"), 404, "unknown_account"),
+        (EventIdReusedError("event_id 'e' belongs to another change"), 422, "event_id_reused"),
+    ],
+)
+def test_a_halt_that_was_not_committed_says_so(bench: Bench, failure: Exception, status: int, code: str) -> None:
+    bench.write_fails = failure
+    response = bench.client.post("/halt", json={"actor": "ann", "reason": "test"})
+    error_of(response, status, code)
+    assert ("retry-after" in response.headers) == (status == 503)
 
 
 def test_halts_tell_accounts_and_limits(bench: Bench) -> None:
