@@ -53,6 +53,7 @@ benchmarks: packages-dev ## every benchmark; CANDLES=PATH names the candles of t
 	$(BIN)/python -m benchmarks.requests
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.serve
+	$(BIN)/python -m benchmarks.edges
 
 docs: packages ## write docs/strategies.md and its charts from the catalogue
 	$(BIN)/python -m alpharay.documents docs
