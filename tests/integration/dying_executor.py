@@ -1,6 +1,7 @@
-"""An executor that hangs while it hands an order over, so that it can be killed there.
+"""An executor that hangs while it hands an order over, so that it can be killed there, or stopped and woken up.
 
-Arguments: database URL, "before" or "after" (the broker has had the order), a file to make when it hangs.
+Arguments: database URL, "before" or "after" (the broker has had the order), a file to make when it hangs. It goes on
+once there is a second file of that name with ".go".
 """
 
 from __future__ import annotations
@@ -17,18 +18,21 @@ from alpharay.store.paper_broker import PaperBroker
 
 
 class HangingBroker(PaperBroker):
-    """Hangs in its first order."""
+    """Hangs in its orders."""
 
     when: str
     mark: Path
 
     def submit(self, order: Order) -> BrokerOrder:
-        """Submit the order, or not, and hang."""
+        """Submit the order before or after hanging."""
         if self.when == "after":
             super().submit(order)
         self.mark.touch()
-        time.sleep(300.0)
-        raise AssertionError("it is killed before")
+        deadline = time.monotonic() + 300.0
+        while not self.mark.with_suffix(".go").exists():
+            assert time.monotonic() < deadline, "it is killed or woken up before"
+            time.sleep(0.05)
+        return super().submit(order)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -172,15 +173,20 @@ def test_fee_tier_is_that_of_the_money_traded_before(pool, database) -> None:
     assert fees[2] == 0
 
 
+def dying_executor(database: str, when: str, mark: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "tests/integration/dying_executor.py"), database, when, str(mark)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.DEVNULL,
+    )
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_executor_killed_while_it_hands_over_leaves_one_order_at_the_broker(pool, database, tmp_path, when) -> None:
     mark = tmp_path / "hangs"
     with pool.connection() as connection:
         intend(connection, ORDER)
-    child = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "tests/integration/dying_executor.py"), database, when, str(mark)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
+    child = dying_executor(database, when, mark)
     try:
         wait_for(mark.exists, "the hand-over")
     finally:
@@ -202,6 +208,40 @@ def test_executor_killed_while_it_hands_over_leaves_one_order_at_the_broker(pool
     with pool.connection() as connection:
         assert connection.execute("SELECT count(*) FROM paper_orders").fetchone() == (1,)
         assert book_of(connection, "paper").positions["BTC/USD"].quantity == ORDER.quantity
+    check_books(pool)
+
+
+def test_executor_stopped_while_it_hands_over_blocks_no_halt_and_sends_nothing_twice_when_it_wakes(
+    pool, database, tmp_path
+) -> None:
+    mark = tmp_path / "hangs"
+    with pool.connection() as connection:
+        intend(connection, ORDER)
+    child = dying_executor(database, "before", mark)
+    try:
+        wait_for(mark.exists, "the hand-over")
+        child.send_signal(signal.SIGSTOP)
+        # The server ends the stopped one's transaction, and with it its hold on the switch and the lease.
+        with psycopg.connect(database) as connection:
+            halt(connection, actor="test", reason="the test")
+        broker, lease = watched(pool), taken(pool, "next", gone=["dying"])
+        assert execute_round(pool, broker, lease).halted is not None
+        assert (status(pool), broker.handed) == ("intended", [])
+        with pool.connection() as connection:
+            resume(connection, actor="test", reason="the test")
+        execute_round(pool, broker, lease)
+        assert broker.handed == ["o1"]
+        mark.with_suffix(".go").touch()
+        child.send_signal(signal.SIGCONT)
+        assert child.wait(timeout=60) != 0
+    finally:
+        child.kill()
+        child.wait(timeout=20)
+    store_candles(database, bars(3, 2))
+    execute_round(pool, broker, lease)
+    assert status(pool) == "filled"
+    with pool.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM paper_orders").fetchone() == (1,)
     check_books(pool)
 
 
