@@ -100,23 +100,24 @@ def model_times(connection: Connection[TupleRow]) -> dict[ModelKey, datetime]:
 
 def load_models(
     connection: Connection[TupleRow], keys: Iterable[ModelKey] | None = None
-) -> tuple[list[RiskModel], list[str]]:
+) -> tuple[list[RiskModel], dict[ModelKey, str]]:
     """Return the stored models, those of `keys` or all, and why others cannot be read: they were made by other code."""
     if keys is None:
         rows = connection.execute(_LOAD).fetchall()
     else:
         columns = [list(column) for column in zip(*keys, strict=True)] or [[]] * len(ModelKey._fields)
         rows = connection.execute(_CHANGED, columns).fetchall()
-    models, problems = [], []
+    models: list[RiskModel] = []
+    problems: dict[ModelKey, str] = {}
     for *names, decided_at, version, state, diagnostics, fitted_at in rows:
         key = ModelKey(*names)
         kind = KINDS[key.kind]
         try:
             read = state_from_json({"kind": kind.__name__, "version": version, "state": state}, kind)
         except ValueError as error:
-            problems.append(f"{' '.join(filter(None, key))}: {error}")
+            problems[key] = str(error)
             continue
         models.append(
             RiskModel(key=key, state=read, decided_at=decided_at, diagnostics=diagnostics, fitted_at=fitted_at)
         )
-    return sorted(models, key=lambda model: model.key), sorted(problems)
+    return sorted(models, key=lambda model: model.key), problems

@@ -40,73 +40,106 @@ class RiskSnapshots:
     def __init__(self) -> None:
         self._times: dict[ModelKey, datetime] = {}
         self._models: dict[ModelKey, RiskModel] = {}
+        self._unreadable: dict[ModelKey, str] = {}
         self._histories: dict[Market, PriceHistory] = {}
-        self._problems: tuple[str, ...] = ()
+        self._refused: dict[Market, str] = {}
+        self._changed = False
         self._view = RiskView()
 
     def refresh(self, connection: Connection[TupleRow]) -> RiskView:
         """Return the view of what is stored now; the same object when nothing changed."""
-        models_changed = self._read_models(connection)
-        candles_changed = self._read_candles(connection)
-        if models_changed or candles_changed:
+        self._read_models(connection)
+        self._read_candles(connection)
+        # Kept until the view is made: a connection that is lost in between must not lose the change.
+        if self._changed:
             self._view = self._made()
+            self._changed = False
         return self._view
 
-    def _read_models(self, connection: Connection[TupleRow]) -> bool:
+    def _read_models(self, connection: Connection[TupleRow]) -> None:
         times = model_times(connection)
-        changed = [key for key, time in times.items() if self._times.get(key) != time]
-        if not changed and times.keys() == self._times.keys():
-            return False
+        changed = {key for key, time in times.items() if self._times.get(key) != time}
+        kept = times.keys() - changed
+        if not changed and kept == self._times.keys():
+            return
         models, problems = load_models(connection, changed)
-        self._models = {key: model for key, model in self._models.items() if key in times and key not in changed}
+        self._models = {key: model for key, model in self._models.items() if key in kept}
         self._models |= {model.key: model for model in models}
-        self._problems = tuple(problems)
-        # Only now: what failed on the way is read again by the next call.
+        self._unreadable = {key: problem for key, problem in self._unreadable.items() if key in kept} | problems
         self._times = times
-        return True
+        self._changed = True
 
-    def _read_candles(self, connection: Connection[TupleRow]) -> bool:
+    def _read_candles(self, connection: Connection[TupleRow]) -> None:
         wanted = {
             Market(key.exchange, symbol, key.timeframe)
             for key in self._models
             for symbol in filter(None, (key.symbol, key.against))
         }
-        new = wanted - self._histories.keys()
-        gone = self._histories.keys() - wanted
-        for market in gone:
-            del self._histories[market]
-        for market in new:
-            self._histories[market] = price_history(load_newest_candles(connection, market, CANDLES_A_MARKET))
+        for market in (self._histories.keys() | self._refused.keys()) - wanted:
+            self._histories.pop(market, None)
+            self._refused.pop(market, None)
         newest = {
             market: int(history.open_time[-1]) for market, history in self._histories.items() if len(history.open_time)
         }
-        newer = markets_with_newer_candles(connection, newest)
-        for market in newer:
-            start = newest[market] - REREAD_CANDLES * timeframe_ms(market.timeframe)
-            later = price_history(load_candles(connection, market, start_ms=start))
-            self._histories[market] = _joined(self._histories[market], later)
-        return bool(new or gone or newer)
+        for market in markets_with_newer_candles(connection, newest):
+            self._read(connection, market, newest[market] - REREAD_CANDLES * timeframe_ms(market.timeframe))
+        # Those without candles, and those whose candles were refused, may have better ones now.
+        for market in sorted(wanted - newest.keys()):
+            self._read(connection, market, None)
+
+    def _read(self, connection: Connection[TupleRow], market: Market, start_ms: int | None) -> None:
+        """Read a market's candles from a time on, or all that are kept; one that is refused leaves the others alone."""
+        if start_ms is None:
+            candles = load_newest_candles(connection, market, CANDLES_A_MARKET)
+        else:
+            candles = load_candles(connection, market, start_ms=start_ms)
+        try:
+            later = price_history(candles)
+        except ValueError as error:
+            self._histories.pop(market, None)
+            self._changed |= self._refused.get(market) != str(error)
+            self._refused[market] = str(error)
+            return
+        self._changed |= market in self._refused or market not in self._histories or len(later.open_time) > 0
+        self._refused.pop(market, None)
+        self._histories[market] = _joined(self._histories[market], later) if market in self._histories else later
 
     def _made(self) -> RiskView:
         markets: dict[MarketName, MarketRisk] = {}
         pairs: dict[PairName, PairRisk] = {}
-        problems = list(self._problems)
+        problems = [_told(key, problem) for key, problem in sorted(self._unreadable.items())]
+        problems += [_told(market, problem) for market, problem in sorted(self._refused.items())]
         for key, model in sorted(self._models.items()):
-            history = self._histories[Market(key.exchange, key.symbol, key.timeframe)]
             try:
-                if isinstance(model.state, HedgeState):
-                    other = self._histories[Market(key.exchange, key.against, key.timeframe)]
-                    name = PairName(key.exchange, key.symbol, key.against, key.timeframe)
-                    pair = pair_history(history, other)
-                    state = hedge_now(model.state, model.decided_at, pair)
-                    pairs[name] = PairRisk(name, pair, StateView(state, _fitted_ms(model), model.decided_at))
-                elif len(history.open_time):
-                    market = MarketName(key.exchange, key.symbol, key.timeframe)
-                    known = markets.get(market) or MarketRisk(market, history)
-                    markets[market] = _with(known, model)
-            except ValueError as error:
-                problems.append(f"{' '.join(filter(None, key))}: {error}")
+                self._add(key, model, markets, pairs)
+            except (ValueError, LookupError) as error:
+                problems.append(_told(key, str(error)))
         return RiskView(markets, pairs, tuple(problems))
+
+    def _add(
+        self,
+        key: ModelKey,
+        model: RiskModel,
+        markets: dict[MarketName, MarketRisk],
+        pairs: dict[PairName, PairRisk],
+    ) -> None:
+        """Add a model, brought up to the newest candle; raises LookupError where there are none."""
+        history = self._history(Market(key.exchange, key.symbol, key.timeframe))
+        if isinstance(model.state, HedgeState):
+            other = self._history(Market(key.exchange, key.against, key.timeframe))
+            name = PairName(key.exchange, key.symbol, key.against, key.timeframe)
+            pair = pair_history(history, other)
+            state = hedge_now(model.state, model.decided_at, pair)
+            pairs[name] = PairRisk(name, pair, StateView(state, _fitted_ms(model), model.decided_at))
+        else:
+            market = MarketName(key.exchange, key.symbol, key.timeframe)
+            markets[market] = _with(markets.get(market) or MarketRisk(market, history), model)
+
+    def _history(self, market: Market) -> PriceHistory:
+        history = self._histories.get(market)
+        if history is None or len(history.open_time) == 0:
+            raise LookupError(f"no candles of {market.symbol} {market.timeframe} can be read")
+        return history
 
 
 def _with(market: MarketRisk, model: RiskModel) -> MarketRisk:
@@ -123,6 +156,10 @@ def _with(market: MarketRisk, model: RiskModel) -> MarketRisk:
 def _fitted_ms(model: RiskModel) -> int:
     assert model.fitted_at is not None, "a stored model has its time"
     return int(model.fitted_at.timestamp() * 1000.0)
+
+
+def _told(name: tuple[str, ...], problem: str) -> str:
+    return f"{' '.join(filter(None, name))}: {problem}"
 
 
 def _joined(older: PriceHistory, newer: PriceHistory) -> PriceHistory:

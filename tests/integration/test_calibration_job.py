@@ -57,7 +57,7 @@ def test_states_are_stored_once_and_the_newest_candle_moves_them(database_url: s
     ]
     with psycopg.connect(database_url) as connection:
         models, problems = load_models(connection)
-    assert problems == []
+    assert problems == {}
     volatility = next(model for model in models if model.key[:3] == ("volatility", "generated", "BTC/USD"))
     assert volatility.state == fit_volatility(np.diff(np.log(whole.close)))
 

@@ -42,7 +42,7 @@ def test_every_kind_of_state_comes_back_bit_for_bit(connection: Connection[Tuple
     ]
     assert all(store_model(connection, model) for model in written)
     models, problems = load_models(connection)
-    assert problems == []
+    assert problems == {}
     assert [model.key for model in models] == [model.key for model in written]
     assert models[1].state == hedge
     assert models[2].state == written[2].state
@@ -72,7 +72,7 @@ def test_only_the_wanted_models_are_read(connection: Connection[TupleRow]) -> No
     store_model(connection, volatility())
     store_model(connection, replace(volatility(), key=other))
     assert [model.key for model in load_models(connection, [other])[0]] == [other]
-    assert load_models(connection, []) == ([], [])
+    assert load_models(connection, []) == ([], {})
 
 
 def test_a_state_of_another_version_is_left_out_and_told(connection: Connection[TupleRow]) -> None:
@@ -80,7 +80,7 @@ def test_a_state_of_another_version_is_left_out_and_told(connection: Connection[
     connection.execute("UPDATE risk_models SET version = 99")
     models, problems = load_models(connection)
     assert models == []
-    assert problems == ["volatility simulated BTC/USD 1h: version of a stored state must be 1, was 99: calibrate again"]
+    assert problems == {KEY: "version of a stored state must be 1, was 99: calibrate again"}
 
 
 def test_a_state_under_the_name_of_another_kind_is_refused() -> None:
