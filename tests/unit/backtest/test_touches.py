@@ -54,3 +54,20 @@ def test_a_level_that_is_off_is_never_touched():
 def test_the_entry_bar_itself_counts():
     prices = np.array([100.0, 100.0, 100.0])
     assert first_touches(prices - 5.0, prices, prices - 5.0, prices + 50.0).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("falling", [True, False])
+def test_on_a_staircase_each_level_is_touched_on_the_step_of_its_height(falling):
+    """Levels that jump to and fro, each exactly as high as one step."""
+    bars = 300
+    ahead = np.random.default_rng(7).integers(0, 150, bars)
+    places = np.arange(bars)
+    steps = (1_000.0 - places) if falling else (1_000.0 + places)
+    level = steps - ahead if falling else steps + ahead
+    off = np.full(bars, np.inf)
+    touched = first_touches(steps, steps, level, off) if falling else first_touches(steps, steps, -off, level)
+    assert touched.tolist() == np.minimum(places + ahead, bars).tolist()
+    # A hair farther than a step is the next step.
+    hair = level - 0.5 if falling else level + 0.5
+    touched = first_touches(steps, steps, hair, off) if falling else first_touches(steps, steps, -off, hair)
+    assert touched.tolist() == np.minimum(places + ahead + 1, bars).tolist()
