@@ -324,6 +324,21 @@ def test_executor_whose_lease_was_taken_sends_and_records_nothing(pool) -> None:
         assert take_lease(connection, "paper", "third") is not None
 
 
+def test_account_cannot_be_taken_while_an_order_is_handed_over(pool, database) -> None:
+    refused = []
+
+    def take(order: Order) -> None:
+        with psycopg.connect(database, options="-c lock_timeout=300") as connection:
+            try:
+                take_lease(connection, "paper", "other", gone=["test"])
+            except psycopg.errors.LockNotAvailable:
+                refused.append(order.order_id)
+
+    order_ids = intend_orders(pool, 2)
+    execute_round(pool, watched(pool, take), taken(pool))
+    assert refused == order_ids
+
+
 def test_halt_waits_for_the_order_that_is_handed_over_and_nothing_goes_out_after_it(pool, database) -> None:
     order_ids = intend_orders(pool, 3)
     handing, go_on, halted = threading.Event(), threading.Event(), threading.Event()
