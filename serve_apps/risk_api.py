@@ -20,9 +20,10 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 import alpharay
 from alpharay.signals.refusal import RefusedError, refuse
 from serve_apps.edges.edges import Edges
+from serve_apps.risk_forecasts import LONGEST_HORIZON
 from serve_apps.risk_metrics import RiskMetrics
 from serve_apps.risk_requests import EXAMPLES, AssessRequest, SwitchRequest, VarRequest
-from serve_apps.risk_service import LONGEST_HORIZON, RiskService
+from serve_apps.risk_service import RiskService
 from serve_apps.web.docs_page import PAGE_POLICY, docs_page
 from serve_apps.web.error_routes import add_error_routes
 from serve_apps.web.errors import error_response
@@ -156,7 +157,7 @@ def _add_models(api: FastAPI, service: RiskService, answers: _Answers) -> None:
     ) -> Response:
         def ask() -> Any:
             steps = _whole("horizon", horizon, 1, LONGEST_HORIZON)
-            return service.volatility(symbol, timeframe, exchange, steps, _number("level", level, 0.5, 0.999))
+            return service.forecasts.volatility(symbol, timeframe, exchange, steps, _number("level", level, 0.5, 0.999))
 
         return await answers.answer(request, "volatility", ask, answers.models)
 
@@ -173,7 +174,7 @@ def _add_models(api: FastAPI, service: RiskService, answers: _Answers) -> None:
         recent: Annotated[str, Query(description="a change within so many candles is recent, 1 to 1000")] = "10",
     ) -> Response:
         def ask() -> Any:
-            return service.regime(symbol, timeframe, exchange, _whole("recent", recent, 1, 1_000))
+            return service.forecasts.regime(symbol, timeframe, exchange, _whole("recent", recent, 1, 1_000))
 
         return await answers.answer(request, "regime", ask)
 
@@ -191,13 +192,13 @@ def _add_models(api: FastAPI, service: RiskService, answers: _Answers) -> None:
             for name, value in (("y", y), ("x", x)):
                 if not value:
                     raise refuse("missing_field", f"{name} is required", field=name, hint="/hedge?y=BTC/USD&x=ETH/USD")
-            return service.hedge(y, x, timeframe, exchange)
+            return service.forecasts.hedge(y, x, timeframe, exchange)
 
         return await answers.answer(request, "hedge", ask, answers.models)
 
     @api.post("/var", summary="Value at risk and expected shortfall of a portfolio", openapi_extra=_body(VarRequest))
     async def value_at_risk(request: Request) -> Response:
-        return await answers.answer_body(request, "var", service.value_at_risk, answers.models)
+        return await answers.answer_body(request, "var", service.forecasts.value_at_risk, answers.models)
 
 
 def _add_trading(api: FastAPI, service: RiskService, answers: _Answers) -> None:

@@ -21,7 +21,8 @@ from alpharay.risk.value_at_risk import historical_risk
 from alpharay.store.trading_halts import EventIdReusedError, TradingSwitch, UnknownAccountError, halt
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.risk_api import BODY_LIMIT_BYTES, risk_api
-from serve_apps.risk_service import PATHS, RiskService, SwitchChange, SwitchCopy
+from serve_apps.risk_forecasts import PATHS
+from serve_apps.risk_service import RiskService, SwitchChange, SwitchCopy
 
 HOUR_MS = 3_600_000
 BARS = 400
