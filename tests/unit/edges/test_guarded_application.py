@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from alpharay.settings import Settings
 from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.api_keys import new_key
-from serve_apps.edges.call import call_of
+from serve_apps.edges.call import begin_call, call_of
 from serve_apps.edges.edges import Edges, edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
 
@@ -159,6 +159,7 @@ def test_without_a_valid_key_the_answer_is_401_and_says_how(headers: dict[str, s
     error = refused(response, 401, "unauthenticated")
     assert error["field"] == field
     assert "X-API-Key" in error["hint"]
+    assert ("this needs an API key" in error["message"]) == (headers in ({}, {"Authorization": "Basic cmVhZGVyOng="}))
     assert response.headers["www-authenticate"] == "Bearer"
     for value in headers.values():
         assert len(value) < 8 or value not in response.text
@@ -252,7 +253,8 @@ def test_bodies_are_limited_with_and_without_a_length() -> None:
     assert guarded.client.post("/order", content=b"x" * 50).json()["bytes"] == 50
     assert guarded.client.post("/order", content=parts(5)).json()["bytes"] == 50
     refused(guarded.client.post("/order", content=b"x" * 51), 413, "body_too_large")
-    refused(guarded.client.post("/order", content=parts(6)), 413, "body_too_large")
+    for too_large in (parts(6), iter([b"x" * 50, b"x"])):
+        refused(guarded.client.post("/order", content=too_large), 413, "body_too_large")
     for wrong in ("-1", "a", "9" * 5000, "\u0663"):
         response = guarded.client.post("/order", content=b"x", headers={"Content-Length": wrong.encode()})
         refused(response, 413, "body_too_large")
@@ -304,6 +306,7 @@ def test_a_page_keeps_its_own_policy_and_tls_is_remembered() -> None:
 def test_a_request_id_goes_through_is_shortened_and_is_made_where_none_came() -> None:
     guarded = Guarded()
     assert guarded.client.get("/opinion", headers={"X-Request-ID": "mine"}).json()["id"] == "mine"
+    assert begin_call({"headers": [(b"x-request-id", b"x" * 200)]})[1].request_id == "x" * 128
     made = [guarded.client.get("/opinion").json()["id"] for _ in range(2)]
     assert len(set(made)) == 2
     assert all(len(one) == 32 for one in made)

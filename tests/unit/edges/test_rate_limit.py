@@ -60,6 +60,47 @@ def test_the_longest_known_client_is_forgotten_when_there_are_too_many(monkeypat
     assert windows.count("a").requests == 1
 
 
+def test_a_client_whose_window_began_anew_is_not_the_longest_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_windows, "LOCAL_CLIENTS", 2)
+    clock = Clock()
+    windows = LocalWindows(60.0, clock)
+    windows.count("a")
+    clock.now += 30.0
+    windows.count("b")
+    clock.now += 30.0
+    windows.count("a")
+    windows.count("c")
+    assert windows.count("a").requests == 2
+
+
+def test_while_one_request_tries_redis_again_the_others_do_not_wait() -> None:
+    clock = Clock()
+    shared = Shared(clock)
+    limit = RateLimit(9, 60.0, shared, clock=clock)
+    shared.down = True
+    take(limit)
+    clock.now += RETRY_S
+    answering = asyncio.Event()
+
+    async def slow(client: str) -> Window:
+        shared.asked += 1
+        await answering.wait()
+        return Window(1, 60.0)
+
+    async def both() -> Allowance | None:
+        first = asyncio.create_task(limit.take("a"))
+        await asyncio.sleep(0)
+        second = await limit.take("a")
+        answering.set()
+        await first
+        return second
+
+    shared.count = slow  # type: ignore[method-assign]
+    assert asyncio.run(both()) == Allowance(9, 7, 59)
+    assert shared.asked == 2
+    assert not limit.degraded
+
+
 def test_replicas_share_one_count_and_the_headers_tell_it() -> None:
     clock = Clock()
     shared = Shared(clock)
