@@ -242,6 +242,20 @@ def test_a_number_multiplies_once_as_a_series_is_read_and_again_as_a_step() -> N
     assert MULTIPLY in operations(strategy_of(lines[2] > 1.0, lines[2] < 1.0), np.empty((5, 0)), ticked(90))
 
 
+def test_numbers_of_a_population_may_be_powers_of_two_for_some_and_zero_for_others() -> None:
+    candles, levels = ticked(90), np.array([[2.0], [3.0], [4.0], [0.0], [-2.0], [0.5], [7.0]])
+    number = Level(P.level)
+    for line, compared in (
+        (close / number, open_ * 0.4),
+        (number / close, Level(0.03)),
+        (close / number + open_, high),
+        ((close - open_) / number, Level(0.5)),
+        ((close - open_) * number, Level(0.5)),
+        ((close - open_) - number, Level(0.5)),
+    ):
+        check(strategy_of((line > compared) | ~(line < high), ~(line > compared), names=("level",)), candles, levels)
+
+
 def test_averages_of_many_genomes_are_never_stored_and_those_of_few_are() -> None:
     line = close.crosses_above(ta.ema(P.n, of=ta.sma(P.m)))
     strategy = strategy_of(line, ~line, names=("n", "m"))
