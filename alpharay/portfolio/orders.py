@@ -12,6 +12,7 @@ OrderKind = Literal["market", "limit"]
 OrderStatus = Literal["intended", "sending", "open", "partially_filled", "filled", "rejected", "cancelled"]
 BrokerStatus = Literal["open", "partially_filled", "filled", "rejected", "cancelled"]
 
+UNDER_WAY: tuple[OrderStatus, ...] = ("intended", "sending", "open", "partially_filled")
 ENDED: frozenset[OrderStatus] = frozenset({"filled", "rejected", "cancelled"})
 LONGEST_ID = 64
 

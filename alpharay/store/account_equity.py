@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.market.timeframe import DAY_MS
-from alpharay.portfolio.ledger import Book, valued
+from alpharay.portfolio.ledger import ZERO, Book, valued
 
 # A mark that comes late (older than the one there is) moves only the peak. A day starts where the last mark before it
 # stood, so nothing that happens overnight is lost between two days.
@@ -57,3 +57,19 @@ def mark_equity(
     ).fetchone()
     assert row is not None, "the row was inserted or updated"
     return EquityMark(equity, book.capital + row[0], book.capital + row[1])
+
+
+def equity_now(
+    connection: Connection[TupleRow], account_id: str, book: Book, prices: Mapping[str, Decimal], *, time_ms: int
+) -> EquityMark:
+    """Return what `mark_equity` would, and keep nothing."""
+    equity = valued(book, prices).equity
+    profit = equity - book.capital
+    row = connection.execute(
+        "SELECT profit, day, day_start_profit, peak_profit FROM account_equity WHERE account_id = %s", (account_id,)
+    ).fetchone()
+    if row is None:
+        return EquityMark(equity, equity, book.capital + max(profit, ZERO))
+    last_profit, day, day_start_profit, peak_profit = row
+    day_start = last_profit if time_ms // DAY_MS > day else day_start_profit
+    return EquityMark(equity, book.capital + day_start, book.capital + max(peak_profit, profit))

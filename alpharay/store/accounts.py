@@ -54,3 +54,9 @@ def account_named(connection: Connection[TupleRow], account_id: str) -> Account:
     if row is None:
         raise UnknownAccountError(f"account {account_id!r} has no book: open it first")
     return Account(account_id=account_id, kind=row[0], currency=row[1], method=row[2])
+
+
+def all_accounts(connection: Connection[TupleRow]) -> dict[str, Account]:
+    """Return every account by its id."""
+    rows = connection.execute("SELECT account_id, kind, currency, method FROM accounts ORDER BY account_id").fetchall()
+    return {row[0]: Account(account_id=row[0], kind=row[1], currency=row[2], method=row[3]) for row in rows}

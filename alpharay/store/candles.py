@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 from psycopg import Connection, sql
@@ -57,17 +58,32 @@ def load_newest_candles(connection: Connection[TupleRow], market: Market, rows: 
     return load_candles(connection, market, start_ms=int(oldest[0]))
 
 
+class NewestClose(NamedTuple):
+    """The close of a symbol's newest stored candle, and when that candle opened (UTC, ms)."""
+
+    open_time: int
+    close: float
+
+
 def newest_closes(
     connection: Connection[TupleRow], exchange: str, timeframe: str, symbols: Collection[str]
 ) -> dict[str, float]:
     """Return the newest stored close of each symbol; one without candles is missing."""
+    found = newest_candle_closes(connection, exchange, timeframe, symbols)
+    return {symbol: newest.close for symbol, newest in found.items()}
+
+
+def newest_candle_closes(
+    connection: Connection[TupleRow], exchange: str, timeframe: str, symbols: Collection[str]
+) -> dict[str, NewestClose]:
+    """Return the newest stored close of each symbol with its candle's time; one without candles is missing."""
     rows = connection.execute(
-        "SELECT s.symbol, c.close FROM unnest(%s::text[]) AS s (symbol) CROSS JOIN LATERAL ("
-        "SELECT close FROM candles WHERE exchange = %s AND symbol = s.symbol AND timeframe = %s "
+        "SELECT s.symbol, c.open_time, c.close FROM unnest(%s::text[]) AS s (symbol) CROSS JOIN LATERAL ("
+        "SELECT open_time, close FROM candles WHERE exchange = %s AND symbol = s.symbol AND timeframe = %s "
         "ORDER BY open_time DESC LIMIT 1) c",
         (list(symbols), exchange, timeframe),
     ).fetchall()
-    return {symbol: float(close) for symbol, close in rows}
+    return {symbol: NewestClose(int(open_time), float(close)) for symbol, open_time, close in rows}
 
 
 def load_open_times(connection: Connection[TupleRow], market: Market, *, start_ms: int, end_ms: int) -> IntArray:

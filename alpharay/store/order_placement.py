@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from alpharay.backtest.frictions import Frictions
 from alpharay.portfolio.ledger import Side
 from alpharay.portfolio.order_proposal import OrderProposal, propose_order
-from alpharay.portfolio.orders import Order, OrderState
+from alpharay.portfolio.orders import UNDER_WAY, Order, OrderState
 from alpharay.risk.limits import PortfolioState
 from alpharay.store.account_equity import mark_equity
 from alpharay.store.accounts import account_named
@@ -134,9 +134,7 @@ def portfolio_state(
     """
     book = book_of(connection, account_id)
     mark = mark_equity(connection, account_id, book, prices, time_ms=now_ms)
-    under_way = orders_with(
-        connection, account_id, ("intended", "sending", "open", "partially_filled"), limit=MOST_UNDER_WAY
-    )
+    under_way = orders_with(connection, account_id, UNDER_WAY, limit=MOST_UNDER_WAY)
     if len(under_way) == MOST_UNDER_WAY:
         raise ValueError(f"account {account_id} must have fewer than {MOST_UNDER_WAY} orders under way: cancel some")
     open_values: dict[Side, dict[str, float]] = {"buy": defaultdict(float), "sell": defaultdict(float)}

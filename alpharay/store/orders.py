@@ -84,10 +84,14 @@ def order_state(connection: Connection[TupleRow], order_id: str) -> OrderState:
     return found
 
 
-def newest_orders(connection: Connection[TupleRow], account_id: str, *, limit: int = 100) -> list[OrderState]:
-    """Return an account's newest orders, newest first."""
+def newest_orders(
+    connection: Connection[TupleRow], account_id: str, *, statuses: tuple[OrderStatus, ...] = (), limit: int = 100
+) -> list[OrderState]:
+    """Return an account's newest orders, newest first, of some statuses or of all."""
     rows = connection.execute(
-        f"{_STATE} WHERE account_id = %s ORDER BY sequence DESC LIMIT %s", (account_id, limit)
+        f"{_STATE} WHERE account_id = %(account)s AND (%(statuses)s::text[] = '{{}}' OR status = ANY(%(statuses)s)) "
+        "ORDER BY sequence DESC LIMIT %(limit)s",
+        {"account": account_id, "statuses": list(statuses), "limit": limit},
     ).fetchall()
     return [_state(row) for row in rows]
 
@@ -112,6 +116,25 @@ def fills_of(connection: Connection[TupleRow], order_id: str) -> list[Fill]:
     ).fetchall()
     return [
         Fill(fill_id=row[0], symbol=row[1], side=row[2], quantity=row[3], price=row[4], fee=row[5], time_ms=row[6])
+        for row in rows
+    ]
+
+
+def newest_fills(
+    connection: Connection[TupleRow], account_id: str, *, limit: int = 100
+) -> list[tuple[str | None, Fill]]:
+    """Return an account's newest fills, newest first, each with its order's id; None for one that had no order."""
+    rows = connection.execute(
+        "SELECT order_id, fill_id, symbol, side, quantity, price, fee, time_ms FROM ledger_fills "
+        "LEFT JOIN order_fills USING (account_id, fill_id) WHERE account_id = %s "
+        "ORDER BY time_ms DESC, fill_id DESC LIMIT %s",
+        (account_id, limit),
+    ).fetchall()
+    return [
+        (
+            row[0],
+            Fill(fill_id=row[1], symbol=row[2], side=row[3], quantity=row[4], price=row[5], fee=row[6], time_ms=row[7]),
+        )
         for row in rows
     ]
 
