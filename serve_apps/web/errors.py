@@ -18,10 +18,12 @@ STATUS = {
     "unknown_market": 404,
     "unknown_pair": 404,
     "unknown_account": 404,
+    "unknown_order": 404,
     "method_not_allowed": 405,
     # The request is right, but the state it meets is not: a conflict, which passes with the next candle. Not 503:
     # the service works, and a proxy that sees 503 would take it out of its rotation or try again at once.
     "stale_data": 409,
+    "trading_halted": 409,
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "invalid_field": 422,
@@ -30,6 +32,8 @@ STATUS = {
     "price_out_of_range": 422,
     "signal_id_reused": 422,
     "event_id_reused": 422,
+    "order_id_reused": 422,
+    "order_impossible": 422,
     "rate_limited": 429,
     "internal_error": 500,
     "not_ready": 503,

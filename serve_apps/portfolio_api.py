@@ -1,0 +1,180 @@
+"""The HTTP side of the portfolio service: routes, errors, documents."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import PlainTextResponse, Response
+
+import alpharay
+from alpharay.store.trading_halts import PAPER
+from serve_apps.edges.edges import Edges
+from serve_apps.portfolio_metrics import PortfolioMetrics
+from serve_apps.portfolio_requests import EXAMPLES, OrderRequest, SizeRequest
+from serve_apps.portfolio_service import STATUSES, PortfolioService
+from serve_apps.web.answers import Answers, json_response, request_id
+from serve_apps.web.documents import add_documents, described, described_body
+from serve_apps.web.error_routes import add_error_routes
+from serve_apps.web.query_numbers import whole_number
+
+BODY_LIMIT_BYTES = 64 * 1024
+MOST_ROWS = 1_000
+DATABASE_THREADS = 4
+"""As many as connections: more would only wait for one."""
+
+PATHS = (
+    "/accounts/{account}/positions", "/orders", "/orders/{order_id}", "/fills", "/performance", "/size",
+    "/health", "/ready", "/health/live", "/health/ready", "/status", "/metrics", "/docs",
+)  # fmt: skip
+MEANINGS = {
+    400: "the body is no JSON object",
+    401: "an API key or access token is needed, or the one sent is not valid",
+    403: "the key or token lacks the scope: `read`, and `trade` to place or cancel an order",
+    404: "the account or order is unknown",
+    409: "trading is halted, or a price is missing or too old",
+    413: f"the body has more than {BODY_LIMIT_BYTES} bytes",
+    415: "Content-Type is not application/json",
+    422: "a field is missing, unknown or wrong, or the order_id is another order's; the answer names it and its value",
+    429: "the client has sent too many requests; Retry-After tells when to go on",
+    503: "busy, or the database is away; with Retry-After",
+    504: "no answer in time",
+}
+"""What each status says, for the document."""
+TOLD = ("account", "order_id", "symbol", "side", "dry_run", "stored")
+"""What a line of the log repeats of an answer."""
+
+AccountId = Annotated[str, Query(description="whose")]
+Rows = Annotated[str, Query(description=f"the newest so many, 1 to {MOST_ROWS}")]
+
+
+def portfolio_api(service: PortfolioService, *, versions: dict[str, str], edges: Edges | None = None) -> FastAPI:
+    """Return the service's ASGI application; it tells of the `edges` that it stands behind."""
+    api = FastAPI(
+        title="AlphaRay portfolio",
+        version=alpharay.__version__,
+        description="Positions, performance, sizes and orders.",
+        # FastAPI's own pages load their scripts from elsewhere; /docs below works offline.
+        docs_url=None,
+        redoc_url=None,
+    )
+    metrics = PortfolioMetrics()
+    if edges is not None:
+        edges.metrics.register(metrics.registry)
+    answers = Answers("portfolio", metrics.requests, metrics.seconds, told=TOLD, body_limit_bytes=BODY_LIMIT_BYTES)
+    database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="portfolio-database")
+    _add_reading(api, service, answers, database)
+    _add_trading(api, service, answers, database)
+    add_error_routes(api, PATHS)
+    _add_health(api, service, metrics)
+    _add_status(api, service, edges, versions)
+    add_documents(api, EXAMPLES, PATHS)
+    return api
+
+
+def _add_reading(api: FastAPI, service: PortfolioService, answers: Answers, database: Executor) -> None:
+    @api.get(
+        "/accounts/{account}/positions",
+        summary="Positions, cash and equity at the newest closes",
+        responses=_told(404, 409, 503),
+    )
+    async def positions(request: Request, account: str) -> Response:
+        return await answers.answer(request, "positions", partial(service.positions, account), database)
+
+    @api.get(
+        "/performance",
+        summary="An account's return, drawdown from its best and today's loss",
+        responses=_told(404, 409, 503),
+    )
+    async def performance(request: Request, account: AccountId = PAPER) -> Response:
+        return await answers.answer(request, "performance", partial(service.performance, account), database)
+
+    @api.get("/orders", summary="An account's newest orders", responses=_told(404, 422, 503))
+    async def orders(
+        request: Request,
+        account: AccountId = PAPER,
+        status: Annotated[str | None, Query(description=f"one of {', '.join(STATUSES)}; all if absent")] = None,
+        limit: Rows = "100",
+    ) -> Response:
+        def ask() -> Any:
+            return service.orders(account, status, whole_number("limit", limit, 1, MOST_ROWS))
+
+        return await answers.answer(request, "orders", ask, database)
+
+    @api.get("/orders/{order_id}", summary="An order as it stands", responses=_told(404, 422, 503))
+    async def order(request: Request, order_id: str) -> Response:
+        return await answers.answer(request, "order", partial(service.order, order_id), database)
+
+    @api.get("/fills", summary="An account's newest fills", responses=_told(404, 422, 503))
+    async def fills(request: Request, account: AccountId = PAPER, limit: Rows = "100") -> Response:
+        def ask() -> Any:
+            return service.fills(account, whole_number("limit", limit, 1, MOST_ROWS))
+
+        return await answers.answer(request, "fills", ask, database)
+
+
+def _add_trading(api: FastAPI, service: PortfolioService, answers: Answers, database: Executor) -> None:
+    # What computes, apart from what waits for the database.
+    sizes = ThreadPoolExecutor(2, thread_name_prefix="portfolio-sizes")
+
+    @api.post(
+        "/size",
+        summary="How much of the equity a trade gets, by each method, and why",
+        openapi_extra=_body(SizeRequest),
+    )
+    async def size(request: Request) -> Response:
+        return await answers.answer_body(request, "size", service.size, sizes)
+
+    @api.post(
+        "/orders",
+        summary="Size, assess and place an order; `dry_run` unless it is set to false",
+        openapi_extra=_body(OrderRequest),
+    )
+    async def place(request: Request) -> Response:
+        ask = partial(service.place, correlation_id=request_id(request))
+        return await answers.answer_body(request, "place", ask, database)
+
+    @api.delete("/orders/{order_id}", summary="Ask for an order to be cancelled", responses=_told(404, 422, 503))
+    async def cancel(request: Request, order_id: str) -> Response:
+        return await answers.answer(request, "cancel", partial(service.cancel, order_id), database)
+
+
+def _add_health(api: FastAPI, service: PortfolioService, metrics: PortfolioMetrics) -> None:
+    async def live() -> Response:
+        alive = service.accounts.is_alive()
+        return json_response({"status": "alive" if alive else "the refresher has stopped"}, 200 if alive else 503)
+
+    async def ready() -> Response:
+        problem = service.problem
+        state = {
+            "status": "ready" if problem is None else problem,
+            "accounts_age_seconds": service.accounts.age_s(),
+            "last_error": service.accounts.last_error,
+        }
+        return json_response(state, 200 if problem is None else 503)
+
+    for path in ("/health", "/health/live"):
+        api.get(path, summary="Is the process alive?", responses=_told(503))(live)
+    for path in ("/ready", "/health/ready"):
+        api.get(path, summary="Can it answer everything?", responses=_told(503))(ready)
+
+    @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format", response_class=PlainTextResponse)
+    async def read_metrics() -> Response:
+        return Response(metrics.text(service), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_status(api: FastAPI, service: PortfolioService, edges: Edges | None, versions: dict[str, str]) -> None:
+    @api.get("/status", summary="Accounts, prices, edges, versions")
+    async def status() -> Response:
+        return json_response({**service.status(), "edges": edges and edges.status(), "versions": versions})
+
+
+def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return described_body(kind, EXAMPLES, MEANINGS)
+
+
+def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return described(MEANINGS, *statuses)

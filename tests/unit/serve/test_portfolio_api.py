@@ -1,0 +1,366 @@
+"""The portfolio service's HTTP side with a database that is told what to answer: no Ray, no server, no PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+from starlette.testclient import TestClient
+
+from alpharay.feeds.exchange_clock import ExchangeClock
+from alpharay.portfolio.ledger import Book, Fill, Lot, Position
+from alpharay.portfolio.order_proposal import propose_order
+from alpharay.portfolio.orders import Order, OrderState
+from alpharay.portfolio.risk_parity import risk_parity_weights
+from alpharay.portfolio.sizing import TradeRecord, blended
+from alpharay.risk.limits import PortfolioState, RiskLimits
+from alpharay.store.account_equity import EquityMark
+from alpharay.store.account_prices import AccountStanding, DatedPrice, account_standing
+from alpharay.store.accounts import Account
+from alpharay.store.order_placement import OrderWish, Placement
+from alpharay.store.orders import (
+    OrderConflictError,
+    UnknownOrderError,
+    newest_fills,
+    newest_orders,
+    order_state,
+    want_cancelled,
+)
+from alpharay.store.priced_orders import PricedPlacement, PriceUnusableError, place_at_newest_prices
+from alpharay.store.trading_halts import TradingHaltedError, TradingSwitch
+from serve_apps.background_copy import BackgroundCopy
+from serve_apps.portfolio_api import BODY_LIMIT_BYTES, portfolio_api
+from serve_apps.portfolio_service import AccountsCopy, PortfolioService, Prices
+
+NOW_MS = 1_700_000_000_000
+ORDER = Order(order_id="o1", account_id="paper", symbol="BTC/USD", side="buy", quantity=Decimal("0.5"))
+STATE = OrderState(order=ORDER, status="open", revision=3)
+FILL = Fill(fill_id="f1", symbol="BTC/USD", side="buy", quantity=Decimal("0.5"), price=Decimal(100), time_ms=5)
+BOOK = Book(
+    currency="USD",
+    cash=Decimal(9_900),
+    capital=Decimal(10_000),
+    positions={"BTC/USD": Position("BTC/USD", (Lot(Decimal(1), Decimal(100)),))},
+)
+PRICES = {"BTC/USD": DatedPrice(Decimal(90), NOW_MS - 60_000, 60_000)}
+STANDING = AccountStanding(BOOK, PRICES, EquityMark(Decimal(9_990), Decimal(10_100), Decimal(11_100)))
+WANT = {"order_id": "o1", "symbol": "BTC", "side": "buy", "fraction": 0.1}
+RECORD = {"wins": 60, "losses": 40, "average_win": 0.02, "average_loss": 0.015}
+
+
+@dataclass
+class Bench:
+    """The service with its database replaced: what a test can turn."""
+
+    fails: Exception | None = None
+    unreadable: bool = False
+    standing: AccountStanding = STANDING
+    limits: RiskLimits = field(default_factory=RiskLimits)
+    placed: list[OrderWish] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.accounts = BackgroundCopy(self.read, AccountsCopy({}, {}), name="accounts", monotonic=lambda: 5.0)
+        self.service = PortfolioService(
+            self.accounts,
+            self.transaction,
+            ExchangeClock(None, wall_clock_ms=lambda: NOW_MS),
+            Prices(exchange="test", timeframe="1m", oldest_timeframes=5.0),
+            default_quote="USD",
+            now_ms=lambda: NOW_MS,
+        )
+        self.api = portfolio_api(self.service, versions={"alpharay": "1"})
+        self.client = TestClient(self.api, raise_server_exceptions=False)
+
+    def read(self) -> AccountsCopy:
+        if self.unreadable:
+            raise ConnectionError("down")
+        account = Account(account_id="paper", kind="paper", currency="USD")
+        return AccountsCopy({"paper": account}, {name: TradingSwitch(account=name) for name in ("*", "paper")})
+
+    def transaction(self, work: Callable[..., Any]) -> Any:
+        """Do what the database would: only the outcome is of interest here."""
+        if self.fails is not None:
+            raise self.fails
+        assert isinstance(work, partial)
+        self.asked.append(work.keywords)
+        if work.func is place_at_newest_prices:
+            return self.place(**work.keywords)
+        if work.func in (order_state, want_cancelled) and work.keywords["order_id"] != "o1":
+            raise UnknownOrderError("order is unknown")
+        answers: dict[Callable[..., Any], Any] = {
+            account_standing: self.standing,
+            newest_orders: [STATE],
+            newest_fills: [("o1", FILL)],
+            order_state: STATE,
+            want_cancelled: replace(STATE, cancel_wanted=True),
+        }
+        return answers[work.func]
+
+    def place(self, wish: OrderWish, dry_run: bool, **_: Any) -> PricedPlacement:
+        if any(one.order_id == wish.order_id for one in self.placed):
+            return PricedPlacement(Placement(None, STATE), {})
+        state = PortfolioState(equity=10_000.0, day_start_equity=10_000.0, peak_equity=10_000.0)
+        proposal = propose_order(wish.symbol, wish.side, wish.fraction, 90.0, state=state, limits=self.limits)
+        if proposal.quantity == 0:
+            return PricedPlacement(Placement(proposal, None), PRICES)
+        if not dry_run:
+            self.placed.append(wish)
+        made = OrderState(order=replace(ORDER, quantity=proposal.quantity), status="intended", revision=1)
+        return PricedPlacement(Placement(proposal, made), PRICES)
+
+    def want(self, **fields: Any) -> httpx.Response:
+        return self.client.post("/orders", json={**WANT, **fields})
+
+
+@pytest.fixture
+def bench() -> Bench:
+    made = Bench()
+    made.accounts.refresh()
+    return made
+
+
+def error_of(response: httpx.Response, status: int, code: str) -> dict[str, str]:
+    assert response.status_code == status, response.text
+    error: dict[str, str] = response.json()["error"]
+    assert set(error) == {"code", "field", "value", "message", "hint"}
+    assert error["code"] == code
+    return error
+
+
+def test_positions_are_at_the_newest_closes_with_their_ages(bench: Bench) -> None:
+    answer = bench.client.get("/accounts/paper/positions").json()
+    assert (answer["equity"], answer["cash"], answer["unpriced"]) == ("9990", "9900", [])
+    (held,) = answer["positions"]
+    assert (held["quantity"], held["cost"], held["value"], held["unrealised"]) == (
+        "1", "100", "90.00000000", "-10.00000000",
+    )  # fmt: skip
+    assert (held["price"], held["data_age_seconds"], held["stale"]) == ("90", 60.0, False)
+
+
+def test_a_price_that_is_old_is_flagged_and_one_that_is_missing_leaves_no_equity(bench: Bench) -> None:
+    bench.standing = replace(STANDING, prices={"BTC/USD": DatedPrice(Decimal(90), NOW_MS, 300_001)})
+    assert bench.client.get("/accounts/paper/positions").json()["positions"][0]["stale"] is True
+    bench.standing = AccountStanding(BOOK, {}, None)
+    answer = bench.client.get("/accounts/paper/positions").json()
+    assert (answer["equity"], answer["unpriced"], answer["positions"][0]["value"]) == (None, ["BTC/USD"], None)
+    assert answer["positions"][0]["stale"] is True
+    assert bench.client.get("/performance").json()["equity"] is None
+
+
+def test_performance_is_measured_from_capital_best_and_day_start(bench: Bench) -> None:
+    answer = bench.client.get("/performance", params={"account": "paper"}).json()
+    assert answer["return"] == pytest.approx(-0.001)
+    assert answer["drawdown"] == pytest.approx(1.0 - 9_990 / 11_100)
+    assert answer["today_loss"] == pytest.approx(1.0 - 9_990 / 10_100)
+    assert (answer["profit"], answer["data_age_seconds"]) == ("-10", 60.0)
+
+
+def test_an_account_without_capital_has_no_return(bench: Bench) -> None:
+    empty = Book(currency="USD")
+    bench.standing = AccountStanding(empty, {}, EquityMark(Decimal(0), Decimal(0), Decimal(0)))
+    answer = bench.client.get("/performance").json()
+    assert (answer["return"], answer["drawdown"], answer["today_loss"]) == (None, 0.0, 0.0)
+
+
+def test_orders_and_fills_are_listed(bench: Bench) -> None:
+    answer = bench.client.get("/orders", params={"status": "open", "limit": "7"}).json()
+    assert answer["orders"][0]["order_id"] == "o1"
+    assert (bench.asked[-1]["statuses"], bench.asked[-1]["limit"]) == (("open",), 7)
+    assert bench.client.get("/orders").json()["orders"][0]["status"] == "open"
+    assert bench.asked[-1]["statuses"] == ()
+    assert bench.client.get("/orders/o1").json()["quantity"] == "0.5"
+    (fill,) = bench.client.get("/fills").json()["fills"]
+    assert (fill["order_id"], fill["fill"]["price"]) == ("o1", "100")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "field"),
+    [
+        ("/accounts/nobody/positions", 404, "unknown_account", "account"),
+        ("/orders?account=nobody", 404, "unknown_account", "account"),
+        ("/fills?account=*", 404, "unknown_account", "account"),
+        ("/orders/none", 404, "unknown_order", "order_id"),
+        ("/orders/a%20b", 422, "invalid_field", "order_id"),
+        ("/orders?status=lost", 422, "invalid_field", "status"),
+        ("/orders?limit=0", 422, "invalid_field", "limit"),
+        ("/fills?limit=1001", 422, "invalid_field", "limit"),
+    ],
+)
+def test_what_is_wrong_is_named(bench: Bench, path: str, status: int, code: str, field: str) -> None:
+    assert error_of(bench.client.get(path), status, code)["field"] == field
+
+
+def test_each_method_sizes_with_its_explanation(bench: Bench) -> None:
+    methods = {
+        "fixed_fraction": {"risk": 0.01, "stop_distance": 0.05},
+        "fractional_kelly": {"record": RECORD},
+        "volatility_target": {"target": 0.1, "volatility": 0.5},
+        "blended": {"record": RECORD, "confidence": 0.5, "volatility": 0.5},
+    }
+    covariance = [[0.04, 0.01], [0.01, 0.09]]
+    answer = bench.client.post(
+        "/size",
+        json={
+            "methods": methods,
+            "risk_parity": {"symbols": ["btc", "ETH/USD"], "covariance": covariance},
+            "equity": 1_000.0,
+        },
+    ).json()
+    sizes = answer["sizes"]
+    assert sizes.keys() == methods.keys()
+    assert sizes["fixed_fraction"]["fraction"] == pytest.approx(0.2)
+    assert sizes["volatility_target"]["notional"] == 200.0
+    expected = blended(TradeRecord(**RECORD), confidence=0.5, volatility=0.5)
+    assert (sizes["blended"]["fraction"], sizes["blended"]["explanation"]) == (expected.fraction, expected.explanation)
+    assert [part["weight"] for part in sizes["blended"]["parts"]] == [0.4, 0.3, 0.3]
+    weights = answer["risk_parity"]["weights"]
+    assert list(weights.values()) == risk_parity_weights(covariance).tolist()
+    assert answer["risk_parity"]["risk_shares"] == pytest.approx({"BTC/USD": 0.5, "ETH/USD": 0.5})
+    assert bench.asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({}, "missing_field", "methods"),
+        ({"methods": {"luck": {}}}, "unknown_field", "methods.luck"),
+        ({"methods": {"fixed_fraction": {"risk": 0.1}}}, "missing_field", "methods.fixed_fraction.stop_distance"),
+        (
+            {"methods": {"fixed_fraction": {"risk": 0.1, "stop_distance": 0}}},
+            "invalid_field",
+            "methods.fixed_fraction.stop_distance",
+        ),
+        (
+            {"methods": {"fractional_kelly": {"record": {**RECORD, "average_win": 1e3, "average_loss": 5e-324}}}},
+            "invalid_field",
+            "methods.fractional_kelly",
+        ),
+        ({"risk_parity": {"symbols": ["BTC"], "covariance": [[1, 0]]}}, "invalid_field", "risk_parity.covariance"),
+        ({"risk_parity": {"symbols": ["BTC"], "covariance": [[0]]}}, "invalid_field", "risk_parity"),
+        (
+            {"risk_parity": {"symbols": ["BTC", "btc/usd"], "covariance": [[1, 0], [0, 1]]}},
+            "invalid_field",
+            "risk_parity.symbols",
+        ),
+        ({"risk_parity": {"symbols": ["B C"], "covariance": [[1]]}}, "invalid_field", "risk_parity.symbols"),
+    ],
+)
+def test_a_size_that_cannot_be_worked_out_names_the_field(bench: Bench, body: Any, code: str, field: str) -> None:
+    assert error_of(bench.client.post("/size", json=body), 422, code)["field"] == field
+
+
+def test_an_order_is_dry_unless_it_says_so(bench: Bench) -> None:
+    dry = bench.want().json()
+    assert (dry["dry_run"], dry["stored"], dry["decision"], bench.placed) == (True, False, "allowed", [])
+    assert (dry["price"], dry["data_age_seconds"], dry["order"]["symbol"]) == ("90", 60.0, "BTC/USD")
+    assert {check["limit"] for check in dry["checks"]} >= {"position", "gross", "drawdown"}
+    assert bench.asked[-1]["oldest_ms"] == 300_000
+    real = bench.want(dry_run=False).json()
+    assert (real["stored"], real["quantity"], len(bench.placed)) == (True, dry["quantity"], 1)
+
+
+def test_the_same_id_again_is_the_same_order(bench: Bench) -> None:
+    bench.want(dry_run=False)
+    again = bench.want(dry_run=False).json()
+    assert (again["repeated"], again["decision"], again["order"]["order_id"]) == (True, "repeated", "o1")
+    assert len(bench.placed) == 1
+    bench.fails = OrderConflictError("belongs to another")
+    assert error_of(bench.want(side="sell"), 422, "order_id_reused")["field"] == "order_id"
+
+
+def test_an_order_is_sized_by_a_method(bench: Bench) -> None:
+    answer = bench.want(fraction=None, methods={"fixed_fraction": {"risk": 0.01, "stop_distance": 0.1}}).json()
+    assert answer["wanted"] == pytest.approx(1_000.0)
+    assert answer["size"]["method"] == "fixed_fraction"
+
+
+def test_a_limit_that_refuses_says_why(bench: Bench) -> None:
+    bench.limits = RiskLimits(position=0.0)
+    answer = bench.want(dry_run=False).json()
+    assert (answer["decision"], answer["stored"], answer["order"]) == ("refused", False, None)
+    assert any("position" in reason for reason in answer["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"fraction": None}, "missing_field", "fraction"),
+        ({"methods": {}}, "missing_field", "fraction"),
+        ({"fraction": None, "methods": {}}, "invalid_field", "methods"),
+        ({"fraction": -0.1}, "invalid_field", "fraction"),
+        ({"side": "hold"}, "invalid_field", "side"),
+        ({"order_id": "a b"}, "invalid_field", "order_id"),
+        ({"symbol": "B C"}, "invalid_field", "symbol"),
+        ({"limit_price": 0}, "invalid_field", "limit_price"),
+        ({"extra": 1}, "unknown_field", "extra"),
+        ({"dry_run": "no"}, "invalid_field", "dry_run"),
+    ],
+)
+def test_a_wrong_order_names_field_and_value(bench: Bench, fields: dict[str, Any], code: str, field: str) -> None:
+    assert error_of(bench.want(**fields), 422, code)["field"] == field
+    assert bench.asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "retry"),
+    [
+        (TradingHaltedError("account 'paper' is halted"), 409, "trading_halted", None),
+        (PriceUnusableError("BTC/USD", "too old"), 409, "stale_data", "60"),
+        (ValueError("too many under way"), 422, "order_impossible", None),
+        (psycopg.OperationalError("lost"), 503, "database_unavailable", "1"),
+        (psycopg.errors.QueryCanceled("slow"), 503, "database_unavailable", "1"),
+        (PoolTimeout("none free"), 503, "database_unavailable", "1"),
+        (KeyError("a bug"), 500, "internal_error", None),
+    ],
+)
+def test_why_an_order_is_not_placed_is_told(
+    bench: Bench, error: Exception, status: int, code: str, retry: str | None
+) -> None:
+    bench.fails = error
+    response = bench.want(dry_run=False)
+    error_of(response, status, code)
+    assert response.headers.get("Retry-After") == retry
+
+
+def test_while_the_database_is_away_nothing_waits_for_it_and_sizes_are_still_told(bench: Bench) -> None:
+    bench.unreadable = True
+    bench.accounts.refresh()
+    for response in (bench.want(), bench.client.get("/orders"), bench.client.delete("/orders/o1")):
+        error_of(response, 503, "database_unavailable")
+        assert response.headers["Retry-After"] == "1"
+    assert bench.asked == []
+    assert bench.client.get("/ready").status_code == 503
+    assert "down" in bench.client.get("/status").json()["accounts"]["last_error"]
+    size = {"methods": {"volatility_target": {"target": 0.1, "volatility": 0.5}}}
+    assert bench.client.post("/size", json=size).status_code == 200
+    bench.unreadable = False
+    bench.accounts.refresh()
+    assert bench.client.get("/ready").status_code == 200
+    assert bench.want().status_code == 200
+
+
+def test_cancel_is_asked_for(bench: Bench) -> None:
+    assert bench.client.delete("/orders/o1").json()["cancel_wanted"] is True
+    error_of(bench.client.delete("/orders/none"), 404, "unknown_order")
+
+
+def test_health_metrics_and_documents(bench: Bench) -> None:
+    assert bench.client.get("/health").status_code == 503, "the copy's thread does not run here"
+    bench.want()
+    text = bench.client.get("/metrics").text
+    assert 'alpharay_portfolio_requests_total{outcome="allowed",route="place"} 1.0' in text
+    assert "alpharay_portfolio_accounts 1.0" in text
+    assert "/accounts/{account}/positions" in bench.client.get("/docs").text
+    assert "/size" in bench.client.get("/").json()["paths"]
+    too_large = b'{"order_id": "' + b"a" * BODY_LIMIT_BYTES + b'"}'
+    response = bench.client.post("/orders", content=too_large, headers={"Content-Type": "application/json"})
+    error_of(response, 413, "body_too_large")
+    error_of(bench.client.patch("/orders/o1"), 405, "method_not_allowed")
