@@ -16,7 +16,7 @@ from alpharay.backtest.market import open_market
 from alpharay.backtest.plan import Slots, plan_batch
 from alpharay.backtest.rules import AND_CODE, OR_CODE, compile_rules, run_rule, settle_conflicts
 from alpharay.backtest.steps import plan_steps
-from alpharay.backtest.tiles import AVERAGE, COMPARE, MEAN, MULTIPLY, OPERATION, SUBTRACT
+from alpharay.backtest.tiles import AVERAGE, COMPARE, MEAN, MULTIPLY, OPERATION, SUBTRACT, TILE_BARS
 from alpharay.market.candles import Candles
 from alpharay.strategies.evaluation import signals
 from alpharay.strategies.expression import Condition, Level, P, close, high, low, open_, parameters_in, ta, volume
@@ -240,6 +240,18 @@ def test_a_number_multiplies_once_as_a_series_is_read_and_again_as_a_step() -> N
         check(strategy, ticked(90))
     assert MULTIPLY not in operations(strategy_of(lines[0] > 1.0, lines[1] > 1.0), np.empty((5, 0)), ticked(90))
     assert MULTIPLY in operations(strategy_of(lines[2] > 1.0, lines[2] < 1.0), np.empty((5, 0)), ticked(90))
+
+
+def test_what_is_read_late_is_right_in_every_tile_of_bars() -> None:
+    candles = ticked(2 * TILE_BARS + 300)
+    spread = close - open_
+    for late in (
+        close.previous(1) + 0.5, close.previous(7) - open_, open_ - close.previous(TILE_BARS + 6),
+        spread.previous(1) + 0.0, spread.previous(7) * volume, high - spread.previous(TILE_BARS + 6),
+        spread.previous(2 * TILE_BARS + 1), close.previous(TILE_BARS), (spread.previous(1) + volume).previous(1),
+    ):  # fmt: skip
+        for other in (Level(1.0), close, spread):
+            check(strategy_of(late > other, ~late.crosses_below(other)), candles)
 
 
 def test_numbers_of_a_population_may_be_powers_of_two_for_some_and_zero_for_others() -> None:
