@@ -30,7 +30,8 @@ for (const form of document.forms) form.onsubmit = async event => {
   output.textContent = "…";
   try {
     const answer = await fetch(form.dataset.path.slice(1), body
-      ? {method: "POST", headers, body: body.value} : {headers});
+      ? {method: "POST", headers, body: body.value}
+      : {method: form.dataset.method, headers});
     const text = await answer.text();
     let shown = text;
     try { shown = JSON.stringify(JSON.parse(text), null, 2) } catch {}
@@ -81,7 +82,8 @@ def _section(document: Mapping[str, Any], path: str, method: str, operation: Map
     return (
         f"<section><h2><b>{method.upper()}</b> <code>{escape(path)}</code></h2>"
         f"<p>{escape(operation.get('summary', ''))}</p><table>{''.join(_fields(document, body))}</table>"
-        f'<form data-path="{escape(path)}">{example}<button>Send</button><pre></pre></form>'
+        f'<form data-path="{escape(path)}" data-method="{method.upper()}">{example}'
+        f"<button>Send</button><pre></pre></form>"
         f"<details><summary>Answers</summary><table>{answers}</table></details></section>"
     )
 

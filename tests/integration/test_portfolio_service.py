@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +25,7 @@ from alpharay.store.ledger import book_capital, book_of
 from alpharay.store.migrate import migrate
 from alpharay.store.trading_halts import halt, resume, set_limits
 from benchmarks.signal_data import store_candles
+from cluster.local.port import free_port
 from ray_jobs.execute import rounds
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.portfolio import account_source
@@ -175,6 +177,14 @@ def test_another_order_under_the_same_id_is_a_conflict(service: Service) -> None
     error_of(service.want(side="sell", dry_run=False), 422, "order_id_reused")
 
 
+def test_the_same_order_from_many_clients_at_once_is_one_order(service: Service) -> None:
+    with ThreadPoolExecutor(6) as clients:
+        answers = [one.json() for one in clients.map(lambda _: service.want(dry_run=False), range(6))]
+    assert sorted(answer["repeated"] for answer in answers) == [False, *[True] * 5]
+    assert len({str(answer["order"]) for answer in answers}) == 1
+    assert service.rows()["orders"] == 1
+
+
 def test_equity_now_is_what_a_mark_would_be_and_keeps_nothing(service: Service) -> None:
     day = 86_400_000
     prices = {"BTC/USD": Decimal(100)}
@@ -201,3 +211,31 @@ def test_without_the_database_it_is_503_at_once_and_works_again_by_itself(
     stack.start("postgres")
     wait_for(lambda: service.client.get("/ready").status_code == 200, "the service works again")
     assert service.want(dry_run=False).json()["stored"] is True
+
+
+def test_the_deployed_application_answers_behind_its_edges(service: Service, ray_cluster: str) -> None:
+    from ray import serve
+
+    from serve_apps.portfolio import PortfolioServer
+
+    port = free_port()
+    try:
+        serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+        environment = {"ALPHARAY_DATABASE_URL": service.database_url}
+        deployment = PortfolioServer.options(
+            autoscaling_config=None,
+            num_replicas=1,
+            ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": environment}},
+        )
+        serve.run(deployment.bind("test", "1m"), name="portfolio", route_prefix="/portfolio")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/portfolio", trust_env=False, timeout=30.0) as client:
+            assert client.get("/ready").status_code == client.get("/health").status_code == 200
+            assert client.get("/accounts/paper/positions").json()["cash"] == "10000.00000000"
+            # By this machine's clock these candles are years old.
+            error_of(client.post("/orders", json=WANT), 409, "stale_data")
+            size = {"methods": {"fixed_fraction": {"risk": 0.01, "stop_distance": 0.5}}}
+            assert client.post("/size", json=size).json()["sizes"]["fixed_fraction"]["fraction"] == 0.02
+            assert client.get("/status").json()["edges"]["authentication"]
+            assert "alpharay_portfolio_requests_total" in client.get("/metrics").text
+    finally:
+        serve.shutdown()

@@ -24,3 +24,10 @@ def test_each_style_and_script_of_the_page_is_in_its_policy_and_nothing_else_is_
     assert not re.search(r"<[^>]*\s(style|on\w+)=", page)
     assert "<b>t</b>" not in page
     assert "unsafe" not in PAGE_POLICY
+
+
+def test_a_form_is_sent_by_its_own_method() -> None:
+    operation = {"summary": "s", "responses": {"200": {"description": "d"}}}
+    page = docs_page({**DOCUMENT, "paths": {"/one": {"get": operation, "delete": operation}}})
+    assert re.findall(r'data-path="/one" data-method="(\w+)"', page) == ["GET", "DELETE"]
+    assert "method: form.dataset.method" in page
