@@ -42,7 +42,9 @@ def return_correlations(items: Sequence[Compared]) -> list[list[float | None]]:
     None with fewer than `LEAST_DAYS` common days, or where one of the two did not vary on them.
     """
     series = [_daily(item) for item in items]
-    return [[_correlation(one, other) for other in series] for one in series]
+    places = range(len(series))
+    # A pair is worked out once: the other way round its last bit may differ.
+    return [[_correlation(series[min(i, j)], series[max(i, j)]) for j in places] for i in places]
 
 
 def comparison_report(items: Sequence[Compared]) -> str:
