@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from alpharay.backtest.costs import Costs
@@ -13,6 +14,22 @@ from alpharay.discovery.report import Champion, DiscoveryReport
 from alpharay.discovery.running import RunningSearch
 from alpharay.discovery.split import Split, buy_and_hold, out_of_sample
 from alpharay.strategies.strategy import Strategy
+
+
+def judged_champions(
+    search: RunningSearch, after: Callable[[Strategy, dict[str, float]], Metrics | None]
+) -> tuple[Champion, ...]:
+    """Return a search's champions, best score first; `after` says what one did out of sample.
+
+    Raises ValueError for parameters that the strategy does not allow.
+    """
+    found = search.champions
+    champions = []
+    for genome, score, metrics in zip(found.genomes, found.scores.tolist(), found.metrics, strict=True):
+        parameters = search.strategy.from_genome(genome)
+        search.strategy.check(parameters)
+        champions.append(Champion(parameters, score, metrics_row(metrics), after(search.strategy, parameters)))
+    return tuple(champions)
 
 
 class Judge:
@@ -34,14 +51,6 @@ class Judge:
     def report(self, search: RunningSearch) -> DiscoveryReport:
         """Return what an ended search found, in sample and out of sample."""
         assert search.stop_reason is not None, "a search is reported after it has ended"
-        found = search.champions
-        champions = []
-        for genome, score, metrics in zip(found.genomes, found.scores.tolist(), found.metrics, strict=True):
-            parameters = search.strategy.from_genome(genome)
-            search.strategy.check(parameters)
-            champions.append(
-                Champion(parameters, score, metrics_row(metrics), self._after(search.strategy, parameters))
-            )
         hold_in_sample, hold_out_of_sample = self._held
         return DiscoveryReport(
             strategy=search.strategy,
@@ -49,7 +58,7 @@ class Judge:
             parts=self.parts,
             costs=self.costs,
             stops=self.stops,
-            champions=tuple(champions),
+            champions=judged_champions(search, self._after),
             log=tuple(search.log),
             evaluations=search.evaluations,
             stop_reason=search.stop_reason,

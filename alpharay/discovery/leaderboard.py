@@ -111,20 +111,26 @@ def report_json(report: DiscoveryReport) -> dict[str, object]:
         "evaluations": report.evaluations,
         "elapsed_s": report.elapsed_s,
         "train_end_time": report.parts.train_end_time,
-        "buy_and_hold": {
-            "in_sample": metrics_json(report.hold_in_sample),
-            "out_of_sample": None if report.hold_out_of_sample is None else metrics_json(report.hold_out_of_sample),
-        },
-        "champions": [
-            {
-                "parameters": champion.parameters,
-                "score": champion.score,
-                "in_sample": metrics_json(champion.in_sample),
-                "out_of_sample": None if champion.out_of_sample is None else metrics_json(champion.out_of_sample),
-            }
-            for champion in report.champions
-        ],
+        "buy_and_hold": both_parts_json(report.hold_in_sample, report.hold_out_of_sample),
+        "champions": [champion_json(champion) for champion in report.champions],
         **({} if report.frictions is None else {"frictions": frictions_to_json(report.frictions)}),
+    }
+
+
+def champion_json(champion: Champion) -> dict[str, object]:
+    """Return one champion and what it did as JSON values."""
+    return {
+        "parameters": champion.parameters,
+        "score": champion.score,
+        **both_parts_json(champion.in_sample, champion.out_of_sample),
+    }
+
+
+def both_parts_json(in_sample: Metrics, out_of_sample: Metrics | None) -> dict[str, object]:
+    """Return the metrics of both parts of a window as JSON values; None of a part that there is not."""
+    return {
+        "in_sample": metrics_json(in_sample),
+        "out_of_sample": None if out_of_sample is None else metrics_json(out_of_sample),
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.market import MEMORY_BUDGET
-from alpharay.backtest.metrics import Metrics, metrics_row
+from alpharay.backtest.metrics import Metrics
 from alpharay.backtest.pool_tables import PoolTables, pool_tables
 from alpharay.backtest.pooled import ONE_POSITION, Pool, PoolLimits, backtest_pooled, frictions_of, open_pool
 from alpharay.backtest.pooled_single import trade_signals
@@ -20,6 +20,7 @@ from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import price_tables
 from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.evaluation import Batch, Evaluated, Executor, SerialExecutor
+from alpharay.discovery.judgement import judged_champions
 from alpharay.discovery.objectives import WORST
 from alpharay.discovery.report import Champion, Generation, OnGeneration, StopReason
 from alpharay.discovery.rounds import Arena, Course, run_searches
@@ -174,14 +175,6 @@ class _Judge:
     def report(self, search: RunningSearch) -> PooledReport:
         """Return what an ended search found, in sample and out of sample."""
         assert search.stop_reason is not None, "a search is reported after it has ended"
-        found = search.champions
-        champions = []
-        for genome, score, metrics in zip(found.genomes, found.scores.tolist(), found.metrics, strict=True):
-            parameters = search.strategy.from_genome(genome)
-            search.strategy.check(parameters)
-            champions.append(
-                Champion(parameters, score, metrics_row(metrics), self._after(search.strategy, parameters))
-            )
         return PooledReport(
             strategy=search.strategy,
             settings=search.settings,
@@ -189,7 +182,7 @@ class _Judge:
             costs=self.costs,
             stops=self.stops,
             limits=self.limits,
-            champions=tuple(champions),
+            champions=judged_champions(search, self._after),
             log=tuple(search.log),
             evaluations=search.evaluations,
             stop_reason=search.stop_reason,

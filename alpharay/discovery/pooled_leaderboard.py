@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alpharay.backtest.frictions import Frictions, frictions_text, frictions_to_json
-from alpharay.backtest.metrics import metrics_json
-from alpharay.discovery.leaderboard import metric_cells
+from alpharay.discovery.leaderboard import both_parts_json, champion_json, metric_cells
 from alpharay.discovery.pooled import PooledReport
 
 
@@ -82,19 +81,8 @@ def pooled_json(report: PooledReport) -> dict[str, object]:
         "generations": len(report.log),
         "evaluations": report.evaluations,
         "elapsed_s": report.elapsed_s,
-        "hold_equal_shares": {
-            "in_sample": metrics_json(report.hold_in_sample),
-            "out_of_sample": None if report.hold_out_of_sample is None else metrics_json(report.hold_out_of_sample),
-        },
-        "champions": [
-            {
-                "parameters": champion.parameters,
-                "score": champion.score,
-                "in_sample": metrics_json(champion.in_sample),
-                "out_of_sample": None if champion.out_of_sample is None else metrics_json(champion.out_of_sample),
-            }
-            for champion in report.champions
-        ],
+        "hold_equal_shares": both_parts_json(report.hold_in_sample, report.hold_out_of_sample),
+        "champions": [champion_json(champion) for champion in report.champions],
         **({"frictions": frictions_to_json(frictions)} if isinstance(frictions, Frictions) else {}),
     }
 
