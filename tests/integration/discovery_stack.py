@@ -116,6 +116,13 @@ def statuses(pool: DatabasePool, requests: list[DiscoveryRequest]) -> dict[str, 
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
+def checkpoint_generation(pool: DatabasePool, run_id: str) -> int:
+    """Return the newest generation that a run has stored; 0 before the first."""
+    with pool.connection() as connection:
+        row = connection.execute("SELECT generation FROM discovery_checkpoints WHERE run_id = %s", (run_id,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def expected_champions(candles: Candles, requests: list[DiscoveryRequest]) -> dict[str, float]:
     """Return score by identity, from searches in this process."""
     found = {}

@@ -15,6 +15,7 @@ from candle_stream import wait_until
 from conftest import REPOSITORY
 from discovery_stack import (  # noqa: F401 - fixtures are found by their names
     candles,
+    checkpoint_generation,
     current,
     expected_champions,
     pool,
@@ -35,12 +36,6 @@ from ray_jobs.consume import consume_once
 
 SEARCH = SearchSettings(population=4000, generations=60, top_n=3, seed=7)
 PATIENCE_S = 120
-
-
-def checkpoint_generation(pool: DatabasePool, run_id: str) -> int:
-    with pool.connection() as connection:
-        row = connection.execute("SELECT generation FROM discovery_checkpoints WHERE run_id = %s", (run_id,)).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 @contextmanager

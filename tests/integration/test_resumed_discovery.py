@@ -14,6 +14,7 @@ import pytest
 from candle_stream import wait_until
 from discovery_stack import (  # noqa: F401 - fixtures are found by their names
     candles,
+    checkpoint_generation,
     current,
     expected_champions,
     job,
@@ -55,12 +56,6 @@ def queue(pool: DatabasePool, requests: list[DiscoveryRequest]) -> None:
     with pool.connection() as connection:
         for request in requests:
             assert enqueue_run(connection, request)
-
-
-def checkpoint_generation(pool: DatabasePool, run_id: str) -> int:
-    with pool.connection() as connection:
-        row = connection.execute("SELECT generation FROM discovery_checkpoints WHERE run_id = %s", (run_id,)).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def end_leases(pool: DatabasePool) -> None:

@@ -10,6 +10,8 @@ VALIDATION = "tests/unit/validation"
 
 WALK = (
     f"{BACKTEST}/test_walk_by_hand.py",
+    f"{BACKTEST}/test_stops_by_hand.py",
+    f"{BACKTEST}/test_walk_over_edges.py",
     f"{BACKTEST}/test_price_tables.py",
     f"{BACKTEST}/test_backtest_summary.py",
     f"{BACKTEST}/test_kernel_equals_plain.py",
