@@ -17,7 +17,6 @@ from pathlib import Path
 import structlog
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import BackpressureConfig
 
 import alpharay
 from alpharay.backtest.frictions import read_frictions
@@ -30,6 +29,8 @@ from alpharay.store.database import DatabasePool, in_transaction, open_pool
 from alpharay.store.trading_halts import trading_switches
 from serve_apps.autoscaling_policy import hpa_scaling
 from serve_apps.background_copy import BackgroundCopy
+from serve_apps.cpu_autoscaler import cpu_autoscaler
+from serve_apps.deployment_options import DEPLOYMENT_OPTIONS
 from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import READ, TRADE
 from serve_apps.edges.edges import edges_of
@@ -37,7 +38,7 @@ from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.portfolio_api import DATABASE_THREADS, portfolio_api
 from serve_apps.portfolio_service import AccountsCopy, PortfolioService, Prices
 from serve_apps.replica_usage import MeasuredReplica
-from serve_apps.serve_log import LOGGING, log_through_serve
+from serve_apps.serve_log import log_through_serve
 
 ACCOUNTS_EVERY_S = 1.0
 RETRY_FOR_S = 1.0
@@ -57,43 +58,19 @@ ACCESS = (
 
 def portfolio_autoscaler(least_replicas: int = LEAST_REPLICAS) -> dict[str, object]:
     """Return the seeds' HorizontalPodAutoscaler of execution: two to six replicas at 75 %, two more a minute."""
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "portfolio", "namespace": "trading"},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "portfolio"},
-            "minReplicas": least_replicas,
-            "maxReplicas": MOST_REPLICAS,
-            "metrics": [
-                {
-                    "type": "Resource",
-                    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 75}},
-                }
-            ],
-            "behavior": {
-                "scaleUp": {
-                    "stabilizationWindowSeconds": 60,
-                    "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
-                }
-            },
-        },
+    behavior = {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 60,
+            "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+        }
     }
+    return cpu_autoscaler("portfolio", least_replicas, MOST_REPLICAS, utilization=75, behavior=behavior)
 
 
 @serve.deployment(
     name="PortfolioService",
     autoscaling_config=hpa_scaling(portfolio_autoscaler(), cpu_request=CPU_REQUEST),
-    max_ongoing_requests=64,
-    max_queued_requests=256,
-    backpressure_config=BackpressureConfig(status_code=503, retry_after_s=1),
-    health_check_period_s=5,
-    health_check_timeout_s=10,
-    graceful_shutdown_wait_loop_s=0.5,
-    graceful_shutdown_timeout_s=10,
-    max_surge_percent=100,
-    ray_actor_options={"num_cpus": 0.1},
-    logging_config=LOGGING,
+    **DEPLOYMENT_OPTIONS,
 )
 @serve.ingress()
 class PortfolioServer(MeasuredReplica):

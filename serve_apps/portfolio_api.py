@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 
 import alpharay
 from alpharay.store.trading_halts import PAPER
@@ -16,9 +16,10 @@ from serve_apps.edges.edges import Edges
 from serve_apps.portfolio_metrics import PortfolioMetrics
 from serve_apps.portfolio_requests import EXAMPLES, OrderRequest, SizeRequest
 from serve_apps.portfolio_service import STATUSES, PortfolioService
-from serve_apps.web.answers import Answers, json_response, request_id
-from serve_apps.web.documents import add_documents, described, described_body
+from serve_apps.web.answers import Answers, request_id
+from serve_apps.web.documents import add_documents, body_schemas, described, described_body
 from serve_apps.web.error_routes import add_error_routes
+from serve_apps.web.health_routes import HealthTexts, add_health_routes, add_metrics_route, add_status_route
 from serve_apps.web.query_numbers import whole_number
 
 BODY_LIMIT_BYTES = 64 * 1024
@@ -69,9 +70,10 @@ def portfolio_api(service: PortfolioService, *, versions: dict[str, str], edges:
     _add_reading(api, service, answers, database)
     _add_trading(api, service, answers, database)
     add_error_routes(api, PATHS)
-    _add_health(api, service, metrics)
-    _add_status(api, service, edges, versions)
-    add_documents(api, EXAMPLES, PATHS)
+    _add_health(api, service)
+    add_metrics_route(api, partial(metrics.text, service))
+    add_status_route(api, "Accounts, prices, edges, versions", service.status, edges=edges, versions=versions)
+    add_documents(api, body_schemas(*EXAMPLES), PATHS)
     return api
 
 
@@ -142,34 +144,15 @@ def _add_trading(api: FastAPI, service: PortfolioService, answers: Answers, data
         return await answers.answer(request, "cancel", partial(service.cancel, order_id), database)
 
 
-def _add_health(api: FastAPI, service: PortfolioService, metrics: PortfolioMetrics) -> None:
-    async def live() -> Response:
-        alive = service.accounts.is_alive()
-        return json_response({"status": "alive" if alive else "the refresher has stopped"}, 200 if alive else 503)
-
-    async def ready() -> Response:
-        problem = service.problem
-        state = {
-            "status": "ready" if problem is None else problem,
-            "accounts_age_seconds": service.accounts.age_s(),
-            "last_error": service.accounts.last_error,
-        }
-        return json_response(state, 200 if problem is None else 503)
-
-    for path in ("/health", "/health/live"):
-        api.get(path, summary="Is the process alive?", responses=_told(503))(live)
-    for path in ("/ready", "/health/ready"):
-        api.get(path, summary="Can it answer everything?", responses=_told(503))(ready)
-
-    @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format", response_class=PlainTextResponse)
-    async def read_metrics() -> Response:
-        return Response(metrics.text(service), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _add_status(api: FastAPI, service: PortfolioService, edges: Edges | None, versions: dict[str, str]) -> None:
-    @api.get("/status", summary="Accounts, prices, edges, versions")
-    async def status() -> Response:
-        return json_response({**service.status(), "edges": edges and edges.status(), "versions": versions})
+def _add_health(api: FastAPI, service: PortfolioService) -> None:
+    accounts = service.accounts
+    add_health_routes(
+        api,
+        is_alive=lambda: accounts.is_alive(),
+        problem=lambda: service.problem,
+        readiness=lambda: {"accounts_age_seconds": accounts.age_s(), "last_error": accounts.last_error},
+        texts=HealthTexts(stopped="the refresher has stopped", dead=MEANINGS[503], not_ready=MEANINGS[503]),
+    )
 
 
 def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:

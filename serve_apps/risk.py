@@ -16,7 +16,6 @@ from importlib.metadata import version
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import BackpressureConfig
 
 import alpharay
 from alpharay.risk.market_view import RiskView
@@ -26,6 +25,8 @@ from alpharay.store.risk_snapshots import RiskSnapshots
 from alpharay.store.trading_halts import trading_events, trading_switches
 from serve_apps.autoscaling_policy import hpa_scaling
 from serve_apps.background_copy import BackgroundCopy
+from serve_apps.cpu_autoscaler import cpu_autoscaler
+from serve_apps.deployment_options import DEPLOYMENT_OPTIONS
 from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import ADMIN, READ
 from serve_apps.edges.edges import edges_of
@@ -33,7 +34,7 @@ from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.risk_api import risk_api
 from serve_apps.risk_service import RiskService, SwitchCopy
-from serve_apps.serve_log import LOGGING, log_through_serve
+from serve_apps.serve_log import log_through_serve
 
 MODELS_EVERY_S = 2.0
 SWITCHES_EVERY_S = 0.25
@@ -55,37 +56,13 @@ ACCESS = (
 
 def risk_autoscaler(least_replicas: int = LEAST_REPLICAS) -> dict[str, object]:
     """Return the risk manager's HorizontalPodAutoscaler: two to four replicas at 80 % of their processor request."""
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "risk-manager", "namespace": "trading"},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "risk-manager"},
-            "minReplicas": least_replicas,
-            "maxReplicas": MOST_REPLICAS,
-            "metrics": [
-                {
-                    "type": "Resource",
-                    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
-                }
-            ],
-        },
-    }
+    return cpu_autoscaler("risk-manager", least_replicas, MOST_REPLICAS, utilization=80)
 
 
 @serve.deployment(
     name="RiskService",
     autoscaling_config=hpa_scaling(risk_autoscaler(), cpu_request=CPU_REQUEST),
-    max_ongoing_requests=64,
-    max_queued_requests=256,
-    backpressure_config=BackpressureConfig(status_code=503, retry_after_s=1),
-    health_check_period_s=5,
-    health_check_timeout_s=10,
-    graceful_shutdown_wait_loop_s=0.5,
-    graceful_shutdown_timeout_s=10,
-    max_surge_percent=100,
-    ray_actor_options={"num_cpus": 0.1},
-    logging_config=LOGGING,
+    **DEPLOYMENT_OPTIONS,
 )
 @serve.ingress()
 class RiskServer(MeasuredReplica):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 
 import alpharay
 from alpharay.signals.refusal import refuse
@@ -17,9 +17,10 @@ from serve_apps.risk_forecasts import LONGEST_HORIZON
 from serve_apps.risk_metrics import RiskMetrics
 from serve_apps.risk_requests import EXAMPLES, AssessRequest, SwitchRequest, VarRequest
 from serve_apps.risk_service import RiskService
-from serve_apps.web.answers import Answers, json_response
-from serve_apps.web.documents import add_documents, described, described_body
+from serve_apps.web.answers import Answers
+from serve_apps.web.documents import add_documents, body_schemas, described, described_body
 from serve_apps.web.error_routes import add_error_routes
+from serve_apps.web.health_routes import HealthTexts, add_health_routes, add_metrics_route, add_status_route
 from serve_apps.web.query_numbers import any_number, whole_number
 
 BODY_LIMIT_BYTES = 128 * 1024
@@ -66,9 +67,10 @@ def risk_api(service: RiskService, *, versions: dict[str, str], edges: Edges | N
     _add_models(api, service, answers, ThreadPoolExecutor(2, thread_name_prefix="risk-models"))
     _add_trading(api, service, answers, ThreadPoolExecutor(4, thread_name_prefix="risk-writes"))
     add_error_routes(api, PATHS)
-    _add_health(api, service, metrics)
-    _add_status(api, service, edges, versions)
-    add_documents(api, EXAMPLES, PATHS)
+    _add_health(api, service)
+    add_metrics_route(api, partial(metrics.text, service))
+    add_status_route(api, "Models, switches, edges, versions", service.status, edges=edges, versions=versions)
+    add_documents(api, body_schemas(*EXAMPLES), PATHS)
     return api
 
 
@@ -154,35 +156,19 @@ def _add_trading(api: FastAPI, service: RiskService, answers: Answers, writes: E
         return await answers.answer(request, "halts", service.halts)
 
 
-def _add_health(api: FastAPI, service: RiskService, metrics: RiskMetrics) -> None:
-    async def live() -> Response:
-        alive = service.models.is_alive() and service.switches.is_alive()
-        return json_response({"status": "alive" if alive else "a refresher has stopped"}, 200 if alive else 503)
-
-    async def ready() -> Response:
-        problem = service.problem
-        state = {
-            "status": "ready" if problem is None else problem,
-            "switches_age_seconds": service.switches.age_s(),
-            "models_age_seconds": service.models.age_s(),
-            "last_error": service.switches.last_error or service.models.last_error,
-        }
-        return json_response(state, 200 if problem is None else 503)
-
-    for path in ("/health", "/health/live"):
-        api.get(path, summary="Is the process alive?", responses=_told(503))(live)
-    for path in ("/ready", "/health/ready"):
-        api.get(path, summary="Can it answer everything?", responses=_told(503))(ready)
-
-    @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format", response_class=PlainTextResponse)
-    async def read_metrics() -> Response:
-        return Response(metrics.text(service), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _add_status(api: FastAPI, service: RiskService, edges: Edges | None, versions: dict[str, str]) -> None:
-    @api.get("/status", summary="Models, switches, edges, versions")
-    async def status() -> Response:
-        return json_response({**service.status(), "edges": edges and edges.status(), "versions": versions})
+def _add_health(api: FastAPI, service: RiskService) -> None:
+    models, switches = service.models, service.switches
+    add_health_routes(
+        api,
+        is_alive=lambda: models.is_alive() and switches.is_alive(),
+        problem=lambda: service.problem,
+        readiness=lambda: {
+            "switches_age_seconds": switches.age_s(),
+            "models_age_seconds": models.age_s(),
+            "last_error": switches.last_error or models.last_error,
+        },
+        texts=HealthTexts(stopped="a refresher has stopped", dead=MEANINGS[503], not_ready=MEANINGS[503]),
+    )
 
 
 def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:

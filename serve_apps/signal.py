@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 import structlog
 from ray import serve
-from ray.serve.config import AutoscalingConfig, BackpressureConfig
+from ray.serve.config import AutoscalingConfig
 
 import alpharay
 from alpharay.bus.background_publisher import BackgroundPublisher
@@ -26,11 +26,12 @@ from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, ope
 from alpharay.store.remembered_answers import RememberedAnswers
 from alpharay.store.signal_snapshots import SignalSnapshots
 from alpharay.strategies.loading import run_files
+from serve_apps.deployment_options import DEPLOYMENT_OPTIONS
 from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import READ
 from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
-from serve_apps.serve_log import LOGGING, log_through_serve
+from serve_apps.serve_log import log_through_serve
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
@@ -49,16 +50,7 @@ ACCESS = (AccessRule("/generate_signal*", READ),)
         upscale_delay_s=5,
         downscale_delay_s=120,
     ),
-    max_ongoing_requests=64,
-    max_queued_requests=256,
-    backpressure_config=BackpressureConfig(status_code=503, retry_after_s=1),
-    health_check_period_s=5,
-    health_check_timeout_s=10,
-    graceful_shutdown_wait_loop_s=0.5,
-    graceful_shutdown_timeout_s=10,
-    max_surge_percent=100,
-    ray_actor_options={"num_cpus": 0.1},
-    logging_config=LOGGING,
+    **DEPLOYMENT_OPTIONS,
 )
 @serve.ingress()
 class SignalServer:

@@ -38,13 +38,13 @@ def refuse(
     hint: str | None = None,
     retry_after_s: int | None = None,
 ) -> RefusedError:
-    """Return the error to raise; `value` is shown in at most 100 characters."""
+    """Return the error to raise; `value` and `field` are shown in at most 100 characters, `message` in 1,000."""
     shown = None if value is None else value if isinstance(value, str) else as_json(value)
     return RefusedError(
         Refusal(
             code=code,
-            message=_writable(message),
-            field=None if field is None else _writable(field),
+            message=_shortened(message, 1_000),
+            field=None if field is None else _shortened(field),
             value=None if shown is None else _shortened(shown),
             hint=hint,
             retry_after_s=retry_after_s,
@@ -57,9 +57,9 @@ def as_json(value: object) -> str:
     return _shortened(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, longest: int = 100) -> str:
     text = _writable(text)
-    return text if len(text) <= 100 else text[:99] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _writable(text: str) -> str:

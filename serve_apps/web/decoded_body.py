@@ -15,6 +15,7 @@ Body = TypeVar("Body")
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>.*?)`(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING_FIELD = re.compile(r"required field `(?P<name>.*?)`(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_QUOTED = re.compile(r"(?<=Invalid enum value) .*", re.DOTALL)
 _PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
 
 
@@ -54,7 +55,9 @@ def _explained(body: bytes, error: Exception, hint: str) -> RefusedError:
     if found is None:
         return refuse("invalid_json", f"the body must be JSON: {text}", value=value, hint=hint)
     path, was = found["path"], _at(value, found["path"])
-    message = f"{path or 'the body'}: {_PATH.sub('', text)}, was {as_json(was)}"
+    # The decoder's text may quote the whole value, of any length; ours shows it shortened.
+    why = _QUOTED.sub("", _PATH.sub("", text))
+    message = f"{path or 'the body'}: {why}, was {as_json(was)}"
     return refuse("invalid_field", message, field=path or None, value=was, hint=hint)
 
 

@@ -15,15 +15,15 @@ from serve_apps.web.docs_page import PAGE_POLICY, docs_page
 
 Examples = Mapping[type[msgspec.Struct], str]
 """An example in JSON of each body that an application takes."""
+_SCHEMAS = "#/components/schemas/"
 
 
-def add_documents(api: FastAPI, examples: Examples, paths: Sequence[str]) -> None:
-    """Add the document with the bodies' schemas, its page that works offline, and the list of paths at the root."""
+def add_documents(api: FastAPI, schemas: Mapping[str, Any], paths: Sequence[str]) -> None:
+    """Add the document with the `schemas` of bodies, its page that works offline, and the list of paths at the root."""
 
     def document() -> dict[str, Any]:
         if api.openapi_schema is None:
             made = get_openapi(title=api.title, version=api.version, description=api.description, routes=api.routes)
-            _, schemas = msgspec.json.schema_components(tuple(examples), ref_template="#/components/schemas/{name}")
             made.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
             api.openapi_schema = made
         return api.openapi_schema
@@ -39,14 +39,27 @@ def add_documents(api: FastAPI, examples: Examples, paths: Sequence[str]) -> Non
         return json_response({"service": api.title, "version": api.version, "paths": paths})
 
 
+def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the schemas of bodies, by name, as the document holds them."""
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=f"{_SCHEMAS}{{name}}")
+    return schemas
+
+
+def schema_of(name: str) -> dict[str, str]:
+    """Return a reference to one of the document's schemas."""
+    return {"$ref": f"{_SCHEMAS}{name}"}
+
+
+def request_body(kind: type[msgspec.Struct], example: str | bytes) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that must be sent."""
+    content = {JSON: {"schema": schema_of(kind.__name__), "example": msgspec.json.decode(example)}}
+    return {"required": True, "content": content}
+
+
 def described_body(kind: type[msgspec.Struct], examples: Examples, meanings: Mapping[int, str]) -> dict[str, Any]:
     """Return the OpenAPI parts that FastAPI cannot see: bodies are read by msgspec."""
-    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
     return {
-        "requestBody": {
-            "required": True,
-            "content": {JSON: {"schema": schema, "example": msgspec.json.decode(examples[kind])}},
-        },
+        "requestBody": request_body(kind, examples[kind]),
         "responses": {str(status): answer for status, answer in described(meanings, *meanings).items()},
     }
 

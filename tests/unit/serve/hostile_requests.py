@@ -49,16 +49,18 @@ def check_refusal(response: httpx.Response) -> None:
         assert len(response.content) < 4096
 
 
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**400), 10**400)
-    | st.floats()
-    | st.text(max_size=80)
-    | st.sampled_from(["SOL", "SOL/USD", "1h", "generated", "\x00", "\ud800", "\u202e", "${j:ldap://x}", "9" * 5000]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
+def values_such_as(*samples: str) -> st.SearchStrategy[Any]:
+    """Return JSON values of any kind and depth, with `samples` and texts that break what reads them among them."""
+    texts = [*samples, "\x00", "\ud800", "\u202e", "${j:ldap://x}", "9" * 5000]
+    leaves = st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats()
+    return st.recursive(
+        leaves | st.text(max_size=80) | st.sampled_from(texts),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+        max_leaves=6,
+    )
+
+
+values = values_such_as("SOL", "SOL/USD", "1h", "generated")
 nested = st.tuples(st.sampled_from([(b"[", b"]"), (b'{"symbol":', b"}")]), st.integers(1, 2500)).map(
     lambda one: one[0][0] * one[1] + b"1" + one[0][1] * one[1]
 )

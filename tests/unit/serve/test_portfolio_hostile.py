@@ -66,6 +66,8 @@ def test_what_the_document_describes_is_what_is_answered(
 @example(("/orders", b'{"order_id":"\\ud800","symbol":"BTC","side":"buy","fraction":0.1}'))
 @example(("/orders", b'{"order_id":"a","symbol":"\\u0000","side":"buy","fraction":0.1}'))
 @example(("/orders", b'{"order_id":"tiny","symbol":"BTC","side":"buy","fraction":1e-320}'))
+@example(("/orders", b'{"side":"' + b"9" * 5000 + b'"}'))
+@example(("/orders", b'{"order_id":"' + b"9" * 5000 + b'","symbol":"BTC","side":"buy","fraction":0.1}'))
 @example(("/size", b'{"methods":{"volatility_target":{"target":1000,"volatility":5e-324}}}'))
 @example(("/size", b'{"risk_parity":{"symbols":["A","B"],"covariance":[[1e-320,0],[0,1e6]]}}'))
 @example(("/size", b'{"risk_parity":{"symbols":["A","B"],"covariance":[[1,-1],[-1,1]]}}'))

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import schemathesis
+from hostile_requests import check_described, check_refusal, values_such_as
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 from starlette.testclient import TestClient
 from test_risk_api import Bench, view  # noqa: F401 - a fixture
 
@@ -22,7 +21,6 @@ from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.risk import ACCESS
 from serve_apps.risk_api import risk_api
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 VALID = {
     "/assess": {
         "trade": {"symbol": "BTC", "notional": 100.0, "minimum_notional": 1.0},
@@ -54,33 +52,10 @@ def client(application: GuardedApplication) -> TestClient:
 def test_what_the_document_describes_is_what_is_answered(
     application: GuardedApplication, mode: schemathesis.GenerationMode
 ) -> None:
-    schema = schemathesis.openapi.from_asgi("/openapi.json", application)
-    operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) >= 14
-    if mode is schemathesis.GenerationMode.NEGATIVE:
-        # Only what takes something can be sent something wrong.
-        operations = [one for one in operations if one.body]
-        assert operations
-    for operation in operations:
-
-        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(operation.as_strategy(generation_mode=mode))
-        def is_as_described(case: schemathesis.Case) -> None:
-            case.call_and_validate(checks=CHECKS)
-
-        is_as_described()
+    check_described(application, mode, examples=25, least=14)
 
 
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**400), 10**400)
-    | st.floats()
-    | st.text(max_size=40)
-    | st.sampled_from(["BTC", "btc/usd", "1h", "*", "paper", "\x00", "\ud800", "\u202e", "9" * 5000]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
+values = values_such_as("BTC", "btc/usd", "1h", "*", "paper")
 
 
 @st.composite
@@ -117,16 +92,12 @@ nested = st.tuples(
 @given(st.one_of(changed(), damaged(), nested))
 @example(("/assess", b'{"trade":{"symbol":"\\ud800","notional":1},"state":{"equity":1}}'))
 @example(("/halt", b'{"actor":"\\ud800","reason":"x"}'))
+@example(("/halt", b'{"actor":"' + b"9" * 5000 + b'","reason":"x"}'))
 @example(("/var", b'{"weights":{"BTC":1e-320}}'))
 @example(("/assess", b'{"trade":{"symbol":"BTC","notional":1e-320},"state":{"equity":-1e15,"peak_equity":1e-320}}'))
 def test_any_body_is_answered_or_refused_in_one_shape(client: TestClient, asked: tuple[str, bytes]) -> None:
     path, body = asked
-    response = client.post(path, content=body, headers={"Content-Type": "application/json"})
-    assert response.status_code < 500, (response.status_code, response.text)
-    if response.status_code != 200:
-        error = response.json()["error"]
-        assert set(error) == {"code", "field", "value", "message", "hint"}
-        assert len(response.content) < 4096
+    check_refusal(client.post(path, content=body, headers={"Content-Type": "application/json"}))
 
 
 @pytest.mark.parametrize(
