@@ -13,7 +13,6 @@ from importlib.metadata import version
 
 import structlog
 from ray import serve
-from ray.serve.config import AutoscalingConfig
 
 import alpharay
 from alpharay.bus.background_publisher import BackgroundPublisher
@@ -26,14 +25,17 @@ from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, ope
 from alpharay.store.remembered_answers import RememberedAnswers
 from alpharay.store.signal_snapshots import SignalSnapshots
 from alpharay.strategies.loading import run_files
+from serve_apps.autoscaling_policy import hpa_scaling
 from serve_apps.deployment_options import DEPLOYMENT_OPTIONS
 from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import READ
 from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
+from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.serve_log import log_through_serve
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
+from serve_apps.signal_scaling import CPU_REQUEST, MEMORY_REQUEST, signal_autoscaler
 from serve_apps.signal_service import SignalService
 
 ACCESS = (AccessRule("/generate_signal*", READ),)
@@ -42,21 +44,15 @@ ACCESS = (AccessRule("/generate_signal*", READ),)
 
 @serve.deployment(
     name="SignalService",
-    autoscaling_config=AutoscalingConfig(
-        min_replicas=1,
-        max_replicas=4,
-        # An answer takes well under a millisecond: so many at once means that requests wait for the processor.
-        target_ongoing_requests=16,
-        upscale_delay_s=5,
-        downscale_delay_s=120,
-    ),
+    autoscaling_config=hpa_scaling(signal_autoscaler(), cpu_request=CPU_REQUEST, memory_request=MEMORY_REQUEST),
     **DEPLOYMENT_OPTIONS,
 )
 @serve.ingress()
-class SignalServer:
+class SignalServer(MeasuredReplica):
     """One replica: it takes its first snapshot, which compiles the kernels, before Serve sends it a request."""
 
     def __init__(self) -> None:
+        super().__init__()
         log_through_serve()
         current = settings()
         self._edges = edges_of(current, "signal", ACCESS)
@@ -87,7 +83,9 @@ class SignalServer:
     def __serve_build_asgi_app__(self) -> GuardedApplication:
         """Return the HTTP application behind its edges."""
         versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
-        return GuardedApplication(signal_api(self._service, versions=versions, edges=self._edges), self._edges)
+        api = signal_api(self._service, versions=versions, edges=self._edges)
+        api.add_middleware(self.in_flight.counted)
+        return GuardedApplication(api, self._edges)
 
     def check_health(self) -> None:
         """Raise when the replica must be replaced; no database is asked."""
