@@ -1,20 +1,22 @@
-"""What survives on real candles: every strategy of the catalogue, searched and then taken through all gates.
+r"""What survives on real candles: every strategy of the catalogue, searched and then taken through all gates.
 
-    python -m benchmarks.survivors --candles BTC-USD_1m.parquet ETH-USD_1m.parquet --timeframes 15m 1h 4h --json
+    python -m benchmarks.survivors --candles BTC-USD_1m.parquet ETH-USD_1m.parquet --timeframes 15m 1h 4h \
+        --results survivors.jsonl --json
 
 The first 70 % of each file are the discovery's window (its search sees 70 % of that); the rest is newer than the
 discovery. One strategy, market and time frame is one request. Its best parameter set must trade often enough and earn
 more than the exposure-matched market after costs; then come the permutation of its whole search, and for what passes
 that, walk-forward, neighbours, costs, unseen candles (`alpharay.validation.validation`). The false-discovery rate is
 controlled over all requests of the call together (Benjamini & Hochberg). Without files it searches a GARCH market,
-where nothing should survive.
+where nothing should survive. With `--results` what has ended is kept, and a second call goes on where the first ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -27,7 +29,7 @@ from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.strategies.catalogue import CATALOGUE
 from alpharay.strategies.strategy import Strategy
-from alpharay.validation.configuration import Configuration
+from alpharay.validation.configuration import Configuration, configuration_hash
 from alpharay.validation.false_discovery import RATE, adjusted_p_values
 from alpharay.validation.permutation import exceedances_at, permutation_test
 from alpharay.validation.promotion import WholeSearch
@@ -44,15 +46,19 @@ SEARCH = SearchSettings(population=100, generations=6, top_n=1, objective="sharp
 NOT_TRADED, NO_EXCESS = "traded too seldom", "no excess"
 
 
+def configuration_of(strategy: Strategy, candles: Candles, settings: ValidationSettings, costs: Costs) -> Configuration:
+    """Return what decides, beside the candles, how one request ends."""
+    return Configuration(
+        strategies=(strategy,), timeframe=candles.timeframe, search=SEARCH, costs=costs,
+        permutations=settings.permutations, level=settings.level, last_gate=settings.last_gate,
+    )  # fmt: skip
+
+
 def judge(strategy: Strategy, candles: Candles, settings: ValidationSettings, costs: Costs) -> Record:
     """Return how far one request came: what stopped it, its p-value, and the outcome of each gate."""
     window = candles.slice(0, int(len(candles) * WINDOW))
     parts = split(window, SEARCH.train_fraction)
-    configuration = Configuration(
-        strategies=(strategy,), timeframe=candles.timeframe, search=SEARCH, costs=costs,
-        permutations=settings.permutations, level=settings.level, last_gate=settings.last_gate,
-    )  # fmt: skip
-    search = WholeSearch(configuration)
+    search = WholeSearch(configuration_of(strategy, candles, settings, costs))
     best = search.best(parts.train)
     record: Record = {
         "market": candles.symbol, "timeframe": candles.timeframe, "strategy": strategy.name,
@@ -89,13 +95,41 @@ def judge(strategy: Strategy, candles: Candles, settings: ValidationSettings, co
     return record | {"gates": gates, "stopped_by": stopped, "texts": [gate.text for gate in validated.verdict.gates]}
 
 
+def records_of(
+    requests: Sequence[tuple[Strategy, Candles]], settings: ValidationSettings, costs: Costs, file: Path | None
+) -> Iterator[Record]:
+    """Yield how each request ended; those that `file` has are not done again, the others are added to it."""
+    kept: dict[str, Record] = {}
+    if file is not None and file.is_file():
+        for line in file.read_text().splitlines():
+            # A process that was killed while it wrote leaves half a line: that request is done again.
+            with suppress(json.JSONDecodeError):
+                item = json.loads(line)
+                kept[item["request"]] = item["record"]
+    for strategy, candles in requests:
+        configuration = configuration_hash(configuration_of(strategy, candles, settings, costs))
+        newest = f"{len(candles)} candles to {int(candles.open_time[-1])}"
+        request = f"{candles.exchange} {candles.symbol} {candles.timeframe} {newest} {strategy.name} {configuration}"
+        if request not in kept:
+            kept[request] = judge(strategy, candles, settings, costs)
+            if file is not None:
+                with file.open("a") as lines:
+                    # On a line of its own, whatever was left before.
+                    lines.write("\n" + json.dumps({"request": request, "record": kept[request]}))
+        yield kept[request]
+
+
 def measure(
-    markets: Sequence[Candles], strategies: Sequence[Strategy], settings: ValidationSettings, costs: Costs = Costs()
+    markets: Sequence[Candles],
+    strategies: Sequence[Strategy],
+    settings: ValidationSettings,
+    costs: Costs = Costs(),
+    file: Path | None = None,
 ) -> tuple[Figures, list[Figures], list[Record]]:
     """Return the figures, a row for each market and time frame, and the requests that passed the permutation."""
     requests = [(strategy, candles) for candles in markets for strategy in strategies]
-    shown = track(requests, description="requests", console=Console(stderr=True))
-    records = [judge(strategy, candles, settings, costs) for strategy, candles in shown]
+    ended = records_of(requests, settings, costs, file)
+    records = list(track(ended, description="requests", total=len(requests), console=Console(stderr=True)))
     for record, adjusted in zip(records, adjusted_p_values([record["p_value"] for record in records]), strict=True):
         record["adjusted_p_value"] = float(adjusted)
         record["survives"] = record["stopped_by"] == "nothing" and adjusted <= RATE
@@ -129,6 +163,7 @@ def main() -> None:
     parser.add_argument("--timeframes", nargs="+", default=["1h"])
     parser.add_argument("--strategies", nargs="+", default=list(CATALOGUE), metavar="NAME", help="all when left out")
     parser.add_argument("--permutations", type=int, default=199)
+    parser.add_argument("--results", type=Path, help="a file that keeps what has ended, and is gone on from")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     markets: list[Candles] = []
@@ -136,7 +171,8 @@ def main() -> None:
         opened = open_markets(chosen.candles, timeframe)
         markets += [without_bad_ticks(item) for item in opened.real or (opened.series(0)[1],)]
     settings = ValidationSettings(permutations=chosen.permutations)
-    figures, rows, passed = measure(markets, [CATALOGUE[name] for name in chosen.strategies], settings)
+    strategies = [CATALOGUE[name] for name in chosen.strategies]
+    figures, rows, passed = measure(markets, strategies, settings, file=chosen.results)
     report(
         "survivors",
         {**figures, "passed_permutation": passed, "machine": machine(), "versions": versions("numba", "numpy")}
