@@ -137,6 +137,8 @@ class SignalService:
             candle_close=view.close,
             strategy_ids=view.strategy_ids,
             generated_at=int(made.generated_at.timestamp() * 1000.0),
+            exchange_time=view.close_time + round(made.data_age_seconds * 1000.0),
+            strategy_sides=view.strategy_sides,
         )
         self.publisher.offer(SIGNALS, message, key=view.symbol, correlation_id=made.request_id)
 

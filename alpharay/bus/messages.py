@@ -246,6 +246,10 @@ class SignalMessage(msgspec.Struct, frozen=True, kw_only=True):
     strategy_ids: tuple[str, ...]
     generated_at: int
     """UTC ms."""
+    exchange_time: OpenTime | None = None
+    """The exchange's time when it was made, UTC ms: a replay's is not `generated_at`."""
+    strategy_sides: tuple[int, ...] | None = None
+    """What each of `strategy_ids` asked for: 1 to be long, -1 to be short or to leave a long, 0 for nothing."""
 
 
 class OrderMessage(msgspec.Struct, frozen=True, kw_only=True):

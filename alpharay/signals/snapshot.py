@@ -15,7 +15,7 @@ import msgspec
 
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
-from alpharay.signals.decision import Decision, combine
+from alpharay.signals.decision import Decision, combine, direction
 from alpharay.signals.evidence import ScoredStrategy, weight
 from alpharay.signals.vote import Vote, vote, voting_candles
 
@@ -60,6 +60,8 @@ class MarketView:
     strategies: tuple[StrategyVote, ...]
     strategies_json: msgspec.Raw
     strategy_ids: tuple[str, ...]
+    strategy_sides: tuple[int, ...] = ()
+    """What each of them asks for (`alpharay.signals.decision.direction`)."""
     problems: tuple[str, ...] = ()
     """Strategies that could not vote, and why."""
 
@@ -149,6 +151,7 @@ def market_view(candles: Candles, stored: Sequence[ScoredStrategy]) -> MarketVie
         strategies=tuple(shown),
         strategies_json=msgspec.Raw(msgspec.json.encode(shown)),
         strategy_ids=tuple(item.strategy_id for item in shown),
+        strategy_sides=tuple(direction(said) for said in votes),
         problems=tuple(problems),
     )
 

@@ -154,6 +154,10 @@ def test_each_answer_is_published_once(bench: Bench, candles: Candles) -> None:
     assert [one.signal_id for one in bench.messages] == [one["signal_id"] for one in answers]
     assert bench.messages[0].candle_time == int(candles.open_time[-1])
     assert len(bench.messages[0].strategy_ids) == len(NAMES)
+    assert bench.messages[0].exchange_time == bench.now_ms
+    sides = {one["strategy_id"]: one["vote"] for one in answers[0]["strategies"] if one["vote"] != "FLAT"}
+    said = dict(zip(bench.messages[0].strategy_ids, bench.messages[0].strategy_sides or (), strict=True))
+    assert {name: "LONG" if said[name] == 1 else "SHORT" for name in sides} == sides
 
 
 def test_the_same_request_under_one_id_has_one_answer_and_one_message(bench: Bench, candles: Candles) -> None:
