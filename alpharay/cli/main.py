@@ -13,6 +13,7 @@ from alpharay.cli import (
     doctor,
     evolve,
     kernels,
+    load_test,
     report,
     score,
     stack,
@@ -41,6 +42,7 @@ app.command("score", help=score.HELP)(score.score)
 app.command("backtest")(backtest.backtest)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("load-test")(load_test.load_test)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The load test against made-up servers: schedule, outcomes, series, drawing."""
+"""A load against made-up servers: schedule, outcomes, series, drawing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.load_page import load_page
-from benchmarks.load_series import by_second, figures
-from benchmarks.open_load import NO_ANSWER, NOT_SENT, Outcome, Ramp, run_load
-from benchmarks.replica_watch import ReplicaCount, replica_count, watch_replicas
+from alpharay.load.open_load import NO_ANSWER, NOT_SENT, Outcome, run_load
+from alpharay.load.page import load_page
+from alpharay.load.ramp import Ramp
+from alpharay.load.replica_watch import ReplicaCount, WatchedDeployment, replica_count, watch_replicas
+from alpharay.load.series import LoadFigures, by_second, figures
 
 Handler = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
@@ -46,10 +47,12 @@ def test_the_requests_up_to_any_time_are_the_integral_of_the_rate(begin: float, 
 @pytest.mark.parametrize(
     ("ramp", "message"),
     [
-        ((-1.0, 1.0, 1.0), r"begin must be a rate of zero or more requests a second, was -1\.0"),
-        ((1.0, float("nan"), 1.0), "end must be a rate of zero or more requests a second, was nan"),
-        ((1.0, 1.0, 0.0), r"seconds must be above zero, was 0\.0"),
-        ((1e6, 1e6, 10.0), "a load has at most 2,000,000 requests, was 10,000,000"),
+        ((-1.0, 1.0, 1.0), r"begin must be a rate of 0 to 10,000 requests a second, was -1\.0"),
+        ((1.0, float("nan"), 1.0), "end must be a rate of 0 to 10,000 requests a second, was nan"),
+        ((1.0, 1.0, 0.0), r"seconds must be above 0 and at most 3,600, was 0\.0"),
+        ((1e6, 1.0, 1.0), r"begin must be a rate of 0 to 10,000 requests a second, was 1000000\.0"),
+        ((1.0, 1.0, 1e6), r"seconds must be above 0 and at most 3,600, was 1000000\.0"),
+        ((1e4, 1e4, 300.0), "a load has at most 2,000,000 requests, was 3,000,000"),
     ],
 )
 def test_a_load_without_bounds_is_refused(ramp: tuple[float, float, float], message: str) -> None:
@@ -116,23 +119,22 @@ def test_seconds_tell_apart_what_was_turned_away_failed_and_not_sent() -> None:
 
 
 def test_the_figures_add_up() -> None:
-    found = figures(OUTCOMES)
-    assert found == {
-        "requests": 6,
-        "answered": 2,
-        "turned_away": 1,
-        "failed": 2,
-        "unanswered": 1,
-        "not_sent": 1,
-        "p50_ms": 30.0,
-        "p95_ms": 30.0,
-        "p99_ms": 30.0,
-    }
+    assert figures(OUTCOMES) == LoadFigures(
+        requests=6,
+        answered=2,
+        turned_away=1,
+        failed=2,
+        unanswered=1,
+        not_sent=1,
+        p50_ms=30.0,
+        p95_ms=30.0,
+        p99_ms=30.0,
+    )
 
 
 def test_a_load_without_requests_has_no_seconds() -> None:
     assert by_second([]) == []
-    assert figures([])["p50_ms"] is None
+    assert figures([]).p50_ms is None
 
 
 DETAILS = {
@@ -166,7 +168,9 @@ def test_a_dashboard_that_does_not_answer_leaves_its_seconds_out(answer: httpx.R
     async def watch() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(watch_replicas(client, "http://head:8265/", "a", "b", counts), 0.2)
+                await asyncio.wait_for(
+                    watch_replicas(client, WatchedDeployment("http://head:8265/", "a", "b"), counts), 0.2
+                )
 
     asyncio.run(watch())
     assert counts == []

@@ -15,6 +15,15 @@ APPLICATIONS = "/api/serve/applications/"
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedDeployment:
+    """A deployment of a Serve application, as the dashboard at an address knows it."""
+
+    dashboard: str
+    application: str
+    deployment: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaCount:
     """The replicas at one time, in seconds from the beginning."""
 
@@ -33,22 +42,18 @@ def replica_count(details: Mapping[str, Any], application: str, deployment: str,
     return ReplicaCount(at_s, int(found.get("target_num_replicas") or 0), running)
 
 
-async def ask_replicas(
-    client: httpx.AsyncClient, dashboard: str, application: str, deployment: str, at_s: float = 0.0
-) -> ReplicaCount:
+async def ask_replicas(client: httpx.AsyncClient, watched: WatchedDeployment, at_s: float = 0.0) -> ReplicaCount:
     """Return the count now; raises httpx.HTTPError or LookupError."""
-    answer = await client.get(dashboard.rstrip("/") + APPLICATIONS, timeout=5.0)
+    answer = await client.get(watched.dashboard.rstrip("/") + APPLICATIONS, timeout=5.0)
     answer.raise_for_status()
-    return replica_count(answer.json(), application, deployment, at_s)
+    return replica_count(answer.json(), watched.application, watched.deployment, at_s)
 
 
-async def watch_replicas(
-    client: httpx.AsyncClient, dashboard: str, application: str, deployment: str, counts: list[ReplicaCount]
-) -> None:
+async def watch_replicas(client: httpx.AsyncClient, watched: WatchedDeployment, counts: list[ReplicaCount]) -> None:
     """Append a count each second until cancelled; a second without an answer is left out."""
     began = time.perf_counter()
     while True:
         at_s = time.perf_counter() - began
         with contextlib.suppress(httpx.HTTPError, LookupError):
-            counts.append(await ask_replicas(client, dashboard, application, deployment, at_s))
+            counts.append(await ask_replicas(client, watched, at_s))
         await asyncio.sleep(1.0)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.open_load import NO_ANSWER, NOT_SENT, Outcome
+from alpharay.load.open_load import NO_ANSWER, NOT_SENT, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,21 @@ class Second:
     answered: int
     turned_away: int
     failed: int
+    not_sent: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFigures:
+    """A whole load; latencies as in `Second`. What was `unanswered`, hung or cut, is among the failed."""
+
+    requests: int
+    answered: int
+    turned_away: int
+    failed: int
+    unanswered: int
     not_sent: int
     p50_ms: float | None
     p95_ms: float | None
@@ -53,22 +68,22 @@ def is_turned_away(outcome: Outcome) -> bool:
     return outcome.status in (503, 429) and outcome.retry_after
 
 
-def figures(outcomes: Sequence[Outcome]) -> dict[str, object]:
+def figures(outcomes: Sequence[Outcome]) -> LoadFigures:
     """Return the whole load's numbers."""
     answered = sum(is_answered(outcome) for outcome in outcomes)
     turned_away = sum(is_turned_away(outcome) for outcome in outcomes)
     not_sent = sum(outcome.status == NOT_SENT for outcome in outcomes)
-    return {
-        "requests": len(outcomes),
-        "answered": answered,
-        "turned_away": turned_away,
-        "failed": len(outcomes) - answered - turned_away - not_sent,
-        "unanswered": sum(outcome.status == NO_ANSWER for outcome in outcomes),
-        "not_sent": not_sent,
-        "p50_ms": percentile_ms(outcomes, 50.0),
-        "p95_ms": percentile_ms(outcomes, 95.0),
-        "p99_ms": percentile_ms(outcomes, 99.0),
-    }
+    return LoadFigures(
+        requests=len(outcomes),
+        answered=answered,
+        turned_away=turned_away,
+        failed=len(outcomes) - answered - turned_away - not_sent,
+        unanswered=sum(outcome.status == NO_ANSWER for outcome in outcomes),
+        not_sent=not_sent,
+        p50_ms=percentile_ms(outcomes, 50.0),
+        p95_ms=percentile_ms(outcomes, 95.0),
+        p99_ms=percentile_ms(outcomes, 99.0),
+    )
 
 
 def _second(second: int, outcomes: Sequence[Outcome]) -> Second:

@@ -8,47 +8,15 @@ a request whose time comes while so many wait is not sent, and counts as that.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
 
+from alpharay.load.ramp import Ramp
+
 NOT_SENT = -1
 NO_ANSWER = 0
-MOST_REQUESTS = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Ramp:
-    """A rate of requests a second that goes evenly from `begin` to `end`; constant where they are equal."""
-
-    begin: float
-    end: float
-    seconds: float
-
-    def __post_init__(self) -> None:
-        for name, value in (("begin", self.begin), ("end", self.end)):
-            if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(f"{name} must be a rate of zero or more requests a second, was {value}")
-        if not (math.isfinite(self.seconds) and self.seconds > 0.0):
-            raise ValueError(f"seconds must be above zero, was {self.seconds}")
-        if self.requests > MOST_REQUESTS:
-            raise ValueError(f"a load has at most {MOST_REQUESTS:,} requests, was {self.requests:,}")
-
-    @property
-    def requests(self) -> int:
-        """How many requests it has."""
-        return math.floor((self.begin + self.end) / 2.0 * self.seconds)
-
-    def times(self) -> Iterator[float]:
-        """Yield when each request is due, in seconds: where the integral of the rate is a whole number."""
-        slope = (self.end - self.begin) / self.seconds
-        for number in range(self.requests):
-            # 2n / (b + sqrt(b^2 + 2sn)): the quadratic's root in the form that is exact for no slope too.
-            root = math.sqrt(max(0.0, self.begin * self.begin + 2.0 * slope * number))
-            yield 2.0 * number / (self.begin + root) if number else 0.0
 
 
 @dataclass(frozen=True, slots=True)

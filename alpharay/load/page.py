@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from benchmarks.load_series import Second
-from benchmarks.replica_watch import ReplicaCount
+from alpharay.load.replica_watch import ReplicaCount
+from alpharay.load.series import Second
 
 
 def load_page(title: str, seconds: Sequence[Second], replicas: Sequence[ReplicaCount]) -> str:
