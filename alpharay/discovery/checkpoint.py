@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,6 +26,9 @@ VERSION = 1
 
 MAGIC = b"alpharay-checkpoint"
 DIGEST_BYTES = 32
+
+
+State = TypeVar("State")
 
 
 class CheckpointError(ValueError):
@@ -81,50 +84,61 @@ def configuration(
     rules = msgspec.json.encode(strategy_to_json(strategy), order="sorted")
     found["strategy"] = f"{strategy.name} {hashlib.sha256(rules).hexdigest()[:16]}"
     for item in candles:
-        found[f"candles of {item.symbol}"] = _fingerprint(item)
+        found[f"candles of {item.symbol}"] = fingerprint(item)
     found["costs"], found["stops"] = repr(costs), repr(stops)
     return found
 
 
-def _fingerprint(candles: Candles) -> str:
+def fingerprint(candles: Candles) -> str:
+    """Return what candles are, in words and as a hash of their values."""
     digest = hashlib.sha256()
     for name in ("open_time", *VALUE_COLUMNS):
         digest.update(np.ascontiguousarray(getattr(candles, name)).data)
     return f"{len(candles)} of {candles.exchange} {candles.symbol} {candles.timeframe}, {digest.hexdigest()[:16]}"
 
 
-def check_configuration(checkpoint: SearchCheckpoint, expected: Mapping[str, str]) -> None:
+def check_configuration(of: str, configuration: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """Raise CheckpointError naming the first thing that a checkpoint's search had otherwise."""
-    for name in sorted(checkpoint.configuration.keys() | expected.keys()):
-        was, now = checkpoint.configuration.get(name, "absent"), expected.get(name, "absent")
+    for name in sorted(configuration.keys() | expected.keys()):
+        was, now = configuration.get(name, "absent"), expected.get(name, "absent")
         if was != now:
             raise CheckpointError(
-                f"the checkpoint of {checkpoint.strategy_name} {checkpoint.timeframe} is of another search: its {name} "
+                f"the checkpoint of {of} is of another search: its {name} "
                 f"was {was}, here it is {now}; resume with the same, or begin anew without the checkpoint"
             )
 
 
 def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     """Return the checkpoint as bytes: magic, version, SHA-256, then compressed msgpack."""
-    body = zlib.compress(msgspec.msgpack.encode(checkpoint, enc_hook=_array_to_parts), level=1)
-    return MAGIC + VERSION.to_bytes(2, "big") + hashlib.sha256(body).digest() + body
+    return packed(checkpoint, MAGIC, VERSION)
 
 
 def checkpoint_from(data: bytes) -> Checkpoint:
     """Return the checkpoint that `checkpoint_bytes` wrote; raises CheckpointError for any other bytes."""
-    start = len(MAGIC) + 2
-    if data[: len(MAGIC)] != MAGIC or len(data) < start + DIGEST_BYTES:
+    return unpacked(data, Checkpoint, MAGIC, VERSION)
+
+
+def packed(state: object, magic: bytes, version: int) -> bytes:
+    """Return a search's state as bytes that `unpacked` checks before it reads them."""
+    body = zlib.compress(msgspec.msgpack.encode(state, enc_hook=_array_to_parts), level=1)
+    return magic + version.to_bytes(2, "big") + hashlib.sha256(body).digest() + body
+
+
+def unpacked(data: bytes, kind: type[State], magic: bytes, version: int) -> State:
+    """Return the state in the bytes; raises CheckpointError for any that are not a whole one of this version."""
+    start = len(magic) + 2
+    if data[: len(magic)] != magic or len(data) < start + DIGEST_BYTES:
         raise CheckpointError(f"these {len(data)} bytes are no checkpoint: begin the search anew")
-    version = int.from_bytes(data[len(MAGIC) : start], "big")
-    if version != VERSION:
+    found = int.from_bytes(data[len(magic) : start], "big")
+    if found != version:
         raise CheckpointError(
-            f"the checkpoint's version must be {VERSION}, was {version}: resume with the AlphaRay that wrote it, or "
+            f"the checkpoint's version must be {version}, was {found}: resume with the AlphaRay that wrote it, or "
             "begin the search anew"
         )
     body = data[start + DIGEST_BYTES :]
     if hashlib.sha256(body).digest() != data[start : start + DIGEST_BYTES]:
         raise CheckpointError(f"the checkpoint of {len(data)} bytes is damaged: begin the search anew")
-    return msgspec.msgpack.decode(zlib.decompress(body), type=Checkpoint, dec_hook=_array_of_parts)
+    return msgspec.msgpack.decode(zlib.decompress(body), type=kind, dec_hook=_array_of_parts)
 
 
 def _array_to_parts(value: Any) -> list[object]:

@@ -12,22 +12,25 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
 
 import numpy as np
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.market import Market, open_market
 from alpharay.backtest.metrics import METRIC_NAMES, metrics_row
 from alpharay.backtest.population import backtest_population
 from alpharay.backtest.single import Backtest
 from alpharay.backtest.stops import NO_STOPS, Stops
+from alpharay.discovery.checkpoint import check_configuration, fingerprint
 from alpharay.discovery.evaluation import Evaluated, Executor, SerialExecutor
 from alpharay.discovery.objectives import WORST, Objective, objective_named, scores
 from alpharay.discovery.report import Champion, DiscoveryReport, Generation, OnGeneration, StopReason
+from alpharay.discovery.rule_checkpoint import RuleCheckpoint, key_array, rule_key, rule_pairs, rule_texts
 from alpharay.discovery.rule_tree import (
     RulePair,
     cross,
@@ -103,10 +106,10 @@ class Scored:
 class RuleEvaluator:
     """Backtests strategies without parameters on `candles`; opens the market where it runs, and keeps its columns."""
 
-    __slots__ = ("_market", "candles", "costs", "stops")
+    __slots__ = ("_market", "candles", "costs", "frictions", "stops")
 
-    def __init__(self, candles: Candles, costs: Costs, stops: Stops) -> None:
-        self.candles, self.costs, self.stops = candles, costs, stops
+    def __init__(self, candles: Candles, costs: Costs, stops: Stops, frictions: Frictions | None = None) -> None:
+        self.candles, self.costs, self.stops, self.frictions = candles, costs, stops, frictions
         self._market: Market | None = None
 
     def __call__(self, strategies: Sequence[Strategy]) -> Evaluated:
@@ -114,14 +117,30 @@ class RuleEvaluator:
         started = time.perf_counter()
         if self._market is None:
             self._market = open_market(self.candles)
-        nothing = np.empty((1, 0))
-        rows = [backtest_population(one, nothing, self._market, self.costs, self.stops).metrics for one in strategies]
+        nothing, account = np.empty((1, 0)), (self.costs, self.stops, self.frictions)
+        rows = [backtest_population(one, nothing, self._market, *account).metrics for one in strategies]
         metrics = np.concatenate([np.empty((0, len(METRIC_NAMES))), *rows])
         return Evaluated(metrics, time.perf_counter() - started)
 
-    def __reduce__(self) -> tuple[type[RuleEvaluator], tuple[Candles, Costs, Stops]]:
+    def __reduce__(self) -> tuple[type[RuleEvaluator], tuple[Candles, Costs, Stops, Frictions | None]]:
         """Travel without the market."""
-        return RuleEvaluator, (self.candles, self.costs, self.stops)
+        return RuleEvaluator, (self.candles, self.costs, self.stops, self.frictions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """An evolution between two generations."""
+
+    population: list[Scored] = field(default_factory=list)
+    best: list[Scored] = field(default_factory=list)
+    tried: frozenset[int] = frozenset()
+    """Keys of all pairs that were evaluated."""
+    log: tuple[Generation, ...] = ()
+    stagnant: int = 0
+    backtest_s: float = 0.0
+    before_s: float = 0.0
+    """Time that the evolution had taken when it was resumed."""
+    stop_reason: StopReason | None = None
 
 
 def evolve_rules(
@@ -132,45 +151,139 @@ def evolve_rules(
     on_generation: OnGeneration | None = None,
     costs: Costs = Costs(),
     stops: Stops = NO_STOPS,
+    frictions: Frictions | None = None,
     time_budget_s: float | None = None,
+    resume: RuleCheckpoint | None = None,
+    on_checkpoint: Callable[[RuleCheckpoint], None] | None = None,
 ) -> list[DiscoveryReport]:
     """Evolve rules on the first part of `candles`; return one report for each of the best, best score first.
 
     The same seed gives the same rules with any executor. Ctrl-C and the time budget keep what was found. Each report
-    holds one strategy with its evolved constants as the only champion. Raises ValueError as `discover` does.
+    holds one strategy with its evolved constants as the only champion. With `frictions` every backtest has an account
+    of money. `on_checkpoint` gets the evolution after each generation, and `resume` goes on from it with the same
+    result as undisturbed. Raises ValueError as `discover` does.
     """
     started = time.perf_counter()
     search = settings.search
     parts = split(candles, search.train_fraction)
     executor = executor or SerialExecutor()
-    evaluator = RuleEvaluator(parts.train, costs, stops)
-    objective = objective_named(search.objective)
+    evaluator = RuleEvaluator(parts.train, costs, stops, frictions)
+    configuration = _configuration(settings, evaluator) if resume is not None or on_checkpoint is not None else {}
     known: dict[str, FloatArray] = {}
-    population: list[Scored] = []
-    best: list[Scored] = []
-    log: list[Generation] = []
-    stagnant, backtest_s, stop_reason = 0, 0.0, None
+    run = _Running() if resume is None else _resumed(resume, configuration, settings, known)
     try:
-        while stop_reason is None:
-            pairs = _next_pairs(settings, population, len(log))
-            before = best[0].score if best else WORST
-            backtest_s += _evaluate(pairs, known, evaluator, executor)
-            population = _scored(pairs, known, objective, search.min_trades)
-            best = _best([*best, *population], search.top_n)
-            found = best[0].score if best else WORST
-            stagnant = 0 if found > before else stagnant + 1
-            elapsed_s = time.perf_counter() - started
-            stop_reason = _stop_reason(search, len(log) + 1, stagnant, elapsed_s, time_budget_s)
-            log.append(_generation(search, len(log) + 1, known, population, found, elapsed_s, stop_reason))
+        while run.stop_reason is None:
+            pairs = _next_pairs(settings, run.population, len(run.log))
+            backtest_s = _evaluate(pairs, known, evaluator, executor)
+            # At once, so that an interruption finds a generation done or not begun.
+            run = _advanced(run, settings, pairs, known, backtest_s, time.perf_counter() - started, time_budget_s)
+            if on_checkpoint is not None:
+                on_checkpoint(_checkpoint(run, configuration))
             if on_generation is not None:
-                on_generation(log[-1])
+                on_generation(run.log[-1])
     except KeyboardInterrupt:
-        stop_reason = "interrupted"
-    held = buy_and_hold(parts.train, costs), (buy_and_hold(parts.test, costs) if len(parts.test) else None)
-    return [
-        _report(one, settings, parts, costs, stops, tuple(log), len(known), stop_reason, backtest_s, started, held)
-        for one in best
-    ]
+        run = replace(run, stop_reason="interrupted")
+    held = (
+        buy_and_hold(parts.train, costs, frictions),
+        buy_and_hold(parts.test, costs, frictions) if len(parts.test) else None,
+    )
+    elapsed_s = run.before_s + time.perf_counter() - started
+    return [_report(one, settings, parts, evaluator, run, elapsed_s, held) for one in run.best]
+
+
+def _advanced(
+    run: _Running,
+    settings: EvolutionSettings,
+    pairs: Sequence[RulePair],
+    known: Mapping[str, FloatArray],
+    backtest_s: float,
+    passed_s: float,
+    time_budget_s: float | None,
+) -> _Running:
+    """Return the evolution after one more generation, whose `pairs` have been evaluated."""
+    search = settings.search
+    population = _scored(pairs, known, objective_named(search.objective), search.min_trades)
+    best = _best([*run.best, *population], search.top_n)
+    before, found = (scored[0].score if scored else WORST for scored in (run.best, best))
+    stagnant = 0 if found > before else run.stagnant + 1
+    stop_reason = _stop_reason(search, len(run.log) + 1, stagnant, passed_s, time_budget_s)
+    tried = run.tried.union(map(rule_key, pairs))
+    values = sorted(one.score for one in population)
+    generation = Generation(
+        strategy_name=NAME,
+        generation=len(run.log) + 1,
+        generations=search.generations,
+        evaluations=len(tried),
+        best=found,
+        median=values[len(values) // 2],
+        diversity=len({str(pair) for pair in pairs}) / len(pairs),
+        elapsed_s=run.before_s + passed_s,
+        stop_reason=stop_reason,
+    )
+    return replace(
+        run,
+        population=population,
+        best=best,
+        tried=tried,
+        log=(*run.log, generation),
+        stagnant=stagnant,
+        backtest_s=run.backtest_s + backtest_s,
+        stop_reason=stop_reason,
+    )
+
+
+def _configuration(settings: EvolutionSettings, evaluator: RuleEvaluator) -> dict[str, str]:
+    """Return everything that decides what an evolution finds, by name."""
+    found = {name: repr(value) for name, value in asdict(settings).items()}
+    # One name for each of the search's settings: what differs is then told by it.
+    del found["search"]
+    found |= {f"search.{name}": repr(value) for name, value in asdict(settings.search).items()}
+    found["candles"] = fingerprint(evaluator.candles)
+    found |= {name: repr(getattr(evaluator, name)) for name in ("costs", "stops", "frictions")}
+    return found
+
+
+def _checkpoint(run: _Running, configuration: dict[str, str]) -> RuleCheckpoint:
+    def metrics(scored: Sequence[Scored]) -> FloatArray:
+        return np.array([one.metrics for one in scored]).reshape(len(scored), len(METRIC_NAMES))
+
+    return RuleCheckpoint(
+        configuration=configuration,
+        population=rule_texts(one.pair for one in run.population),
+        population_metrics=metrics(run.population),
+        best=rule_texts(one.pair for one in run.best),
+        best_metrics=metrics(run.best),
+        tried=key_array(run.tried),
+        stagnant=run.stagnant,
+        log=run.log,
+        stop_reason=run.stop_reason,
+        backtest_s=run.backtest_s,
+        elapsed_s=run.log[-1].elapsed_s,
+    )
+
+
+def _resumed(
+    checkpoint: RuleCheckpoint, configuration: dict[str, str], settings: EvolutionSettings, known: dict[str, FloatArray]
+) -> _Running:
+    """Return the evolution where its checkpoint was, and add the metrics that it has to `known`.
+
+    Raises CheckpointError when it was another evolution. One that the time budget had ended goes on.
+    """
+    check_configuration(NAME, checkpoint.configuration, configuration)
+    objective, least = objective_named(settings.search.objective), settings.search.min_trades
+    pairs, best = rule_pairs(checkpoint.population), rule_pairs(checkpoint.best)
+    known |= {str(pair): row for pair, row in zip(pairs, checkpoint.population_metrics, strict=True)}
+    known |= {str(pair): row for pair, row in zip(best, checkpoint.best_metrics, strict=True)}
+    return _Running(
+        tried=frozenset(checkpoint.tried.tolist()),
+        population=_scored(pairs, known, objective, least),
+        best=_scored(best, known, objective, least),
+        log=checkpoint.log,
+        stagnant=checkpoint.stagnant,
+        backtest_s=checkpoint.backtest_s,
+        before_s=checkpoint.elapsed_s,
+        stop_reason=None if checkpoint.stop_reason in ("time_budget", "interrupted") else checkpoint.stop_reason,
+    )
 
 
 def _next_pairs(settings: EvolutionSettings, population: Sequence[Scored], generation: int) -> list[RulePair]:
@@ -220,7 +333,7 @@ def _evaluate(
 
 
 def _scored(
-    pairs: Sequence[RulePair], known: dict[str, FloatArray], objective: Objective, min_trades: int
+    pairs: Sequence[RulePair], known: Mapping[str, FloatArray], objective: Objective, min_trades: int
 ) -> list[Scored]:
     metrics = np.array([known[str(pair)] for pair in pairs])
     values = scores(objective, metrics, min_trades)
@@ -252,45 +365,20 @@ def _stop_reason(
     return None
 
 
-def _generation(
-    search: SearchSettings,
-    generation: int,
-    known: dict[str, FloatArray],
-    population: Sequence[Scored],
-    best: float,
-    elapsed_s: float,
-    stop_reason: StopReason | None,
-) -> Generation:
-    values = sorted(one.score for one in population)
-    return Generation(
-        strategy_name=NAME,
-        generation=generation,
-        generations=search.generations,
-        evaluations=len(known),
-        best=best,
-        median=values[len(values) // 2],
-        diversity=len({str(one.pair) for one in population}) / len(population),
-        elapsed_s=elapsed_s,
-        stop_reason=stop_reason,
-    )
-
-
 def _report(
     found: Scored,
     settings: EvolutionSettings,
     parts: Split,
-    costs: Costs,
-    stops: Stops,
-    log: tuple[Generation, ...],
-    evaluations: int,
-    stop_reason: StopReason,
-    backtest_s: float,
-    started: float,
+    evaluator: RuleEvaluator,
+    run: _Running,
+    elapsed_s: float,
     held: tuple[Backtest, Backtest | None],
 ) -> DiscoveryReport:
+    assert run.stop_reason is not None, "an evolution is reported after it has ended"
     strategy = evolved_strategy(found.pair)
     parameters = strategy.defaults
-    after = out_of_sample(strategy, parameters, parts, costs, stops).metrics if len(parts.test) else None
+    costs, stops, frictions = evaluator.costs, evaluator.stops, evaluator.frictions
+    after = out_of_sample(strategy, parameters, parts, costs, stops, frictions).metrics if len(parts.test) else None
     return DiscoveryReport(
         strategy=strategy,
         settings=replace(settings.search, top_n=1),
@@ -298,11 +386,12 @@ def _report(
         costs=costs,
         stops=stops,
         champions=(Champion(parameters, found.score, metrics_row(found.metrics), after),),
-        log=log,
-        evaluations=evaluations,
-        stop_reason=stop_reason,
-        backtest_s=backtest_s,
-        elapsed_s=time.perf_counter() - started,
+        log=run.log,
+        evaluations=len(run.tried),
+        stop_reason=run.stop_reason,
+        backtest_s=run.backtest_s,
+        elapsed_s=elapsed_s,
         hold_in_sample=held[0].metrics,
         hold_out_of_sample=held[1].metrics if held[1] is not None else None,
+        frictions=frictions,
     )

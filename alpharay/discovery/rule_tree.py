@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from deap import gp
 
-from alpharay.discovery.rule_grammar import Length, rule_grammar
+from alpharay.discovery.rule_grammar import Length, Percent, rule_grammar
 from alpharay.strategies.expression import Comparison, Condition, Crosses, P, Scalar, walk_nodes
 from alpharay.strategies.strategy import Integer, ParameterRange, Strategy
 
@@ -83,6 +84,35 @@ def grow(kind: type, height: int) -> list[Any]:
 def random_pair(height: int) -> RulePair:
     """Return a random entry and exit rule."""
     return RulePair(gp.PrimitiveTree(grow(Condition, height)), gp.PrimitiveTree(grow(Condition, height)))
+
+
+def pair_from_text(enter: str, exit_: str) -> RulePair:
+    """Return the pair of two trees as `str` writes them; raises ValueError for what the grammar does not know."""
+    return RulePair(_tree_from_text(enter), _tree_from_text(exit_))
+
+
+def _tree_from_text(text: str) -> Any:
+    grammar = rule_grammar()
+    nodes: list[Any] = []
+    # What must come next, the last first.
+    wanted: list[type] = [Condition]
+    for word in re.findall(r"[^\s(),]+", text):
+        kind = wanted.pop() if wanted else None
+        node = grammar.mapping.get(word)
+        if isinstance(node, gp.MetaEphemeral):
+            # The name of a kind of constants, not one of them.
+            node = None
+        if node is None and word.isdigit() and kind in (Length, Percent):
+            (constant,) = grammar.terminals[kind]
+            node = constant()
+            node.value = kind(word)
+        if node is None or node.ret != kind:
+            raise ValueError(f"{word[:40]!r} does not fit there in the evolved rule {text[:100]!r}")
+        nodes.append(node)
+        wanted += reversed(getattr(node, "args", ()))
+    if wanted:
+        raise ValueError(f"the evolved rule {text[:100]!r} ends too soon")
+    return gp.PrimitiveTree(nodes)
 
 
 def cross(first: RulePair, second: RulePair, most_nodes: int) -> RulePair:

@@ -141,7 +141,7 @@ def resumed(search: RunningSearch, checkpoint: SearchCheckpoint, configuration: 
 
     One that the time budget had ended goes on.
     """
-    check_configuration(checkpoint, configuration)
+    check_configuration(f"{checkpoint.strategy_name} {checkpoint.timeframe}", checkpoint.configuration, configuration)
     cut_short = checkpoint.stop_reason in ("time_budget", "interrupted")
     search.islands = list(checkpoint.islands)
     search.champions = checkpoint.champions
