@@ -1,7 +1,7 @@
-"""Job: move discovery requests and discovered strategies between Kafka and PostgreSQL.
+"""Job: move discovery requests, discovered strategies and signals between Kafka and PostgreSQL.
 
 Makes sure that the `event-consumers` actor exists, and exits; it goes on. It turns requests into queued runs
-and backtests, stores discovered strategies, and publishes what finished runs have put into the outbox.
+and backtests, stores discovered strategies and signals, and publishes what finished runs have put into the outbox.
 
 Examples
 --------

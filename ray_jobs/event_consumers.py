@@ -1,4 +1,4 @@
-"""The actor that moves requests, strategies and outgoing messages between Kafka and PostgreSQL."""
+"""The actor that moves requests, strategies, signals and outgoing messages between Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from alpharay.store.lease_queue import LeaseQueue, RoomInQueue
 from alpharay.store.outbox import forget_old_messages, publish_outbox
 from alpharay.store.requests import request_writer
 from alpharay.store.runs import RUNS
+from alpharay.store.signals import SignalWriter
 from alpharay.store.strategies import strategy_writer
 from alpharay.store.topic_sink import SinkStatus, TopicSink
 from ray_jobs.detached_actor import start_work
@@ -34,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 def open_sinks(settings: Settings, pool: DatabasePool, *, gated: bool = True) -> tuple[TopicSink[Any], ...]:
-    """Return the sinks of discovery requests, of backtest requests and of discovered strategies.
+    """Return the sinks of discovery requests, of backtest requests, of discovered strategies and of signals.
 
     `gated` leaves requests in Kafka while more than `queue_limit` wait for a worker.
     """
@@ -47,6 +48,7 @@ def open_sinks(settings: Settings, pool: DatabasePool, *, gated: bool = True) ->
         TopicSink(request_writer(), pool, bootstrap_servers, batch_messages=500, gate=room(RUNS)),
         TopicSink(backtest_request_writer(), pool, bootstrap_servers, batch_messages=500, gate=room(BACKTESTS)),
         TopicSink(strategy_writer(), pool, bootstrap_servers, batch_messages=500),
+        TopicSink(SignalWriter(), pool, bootstrap_servers, batch_messages=5_000),
     )
 
 
@@ -73,11 +75,11 @@ def run_outbox(settings: Settings, pool: DatabasePool, stop: threading.Event) ->
 
 @ray.remote
 class EventConsumers:
-    """Runs the requests consumer, the strategies consumer and the outbox publisher, a thread each."""
+    """Runs the consumers of requests, strategies and signals and the outbox publisher, a thread each."""
 
     def __init__(self, settings: Settings) -> None:
         self._stop = threading.Event()
-        self._pool = open_pool(settings.require("database_url"), application=NAME, max_connections=4)
+        self._pool = open_pool(settings.require("database_url"), application=NAME, max_connections=5)
         self._sinks = open_sinks(settings, self._pool)
         works = [partial(sink.run, self._stop) for sink in self._sinks]
         works.append(partial(run_outbox, settings, self._pool, self._stop))

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 
 from alpharay.bus.codec import MessageDecoder, Refusal
 from alpharay.store.database import DatabasePool
-from alpharay.store.topic_sink import Prepared
+from alpharay.store.topic_sink import CorrelationOf, Prepared
 
 Message = TypeVar("Message", bound=msgspec.Struct)
 
@@ -53,7 +53,7 @@ class MessageWriter(Generic[Message]):
         self._message_id = message_id
         self._store = store
 
-    def decode(self, values: Sequence[bytes]) -> Prepared[MessageBatch[Message]]:
+    def decode(self, values: Sequence[bytes], _: CorrelationOf | None = None) -> Prepared[MessageBatch[Message]]:
         """Decode the values; nothing here waits for anything."""
         decoded = self._decoder.decode_batch(values)
         batch = MessageBatch(decoded.messages, decoded.indexes)

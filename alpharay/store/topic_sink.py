@@ -69,13 +69,17 @@ class Prepared(Generic[Batch]):
     newer_at: int | None = None
 
 
+CorrelationOf = Callable[[int], str | None]
+"""Returns the correlation id of the message at a place of the batch; read only where it is kept."""
+
+
 class BatchWriter(Protocol[Batch]):
     """What a sink does with the messages of its topic."""
 
     topic: str
     consumer: str
 
-    def decode(self, values: Sequence[bytes]) -> Prepared[Batch]:
+    def decode(self, values: Sequence[bytes], correlation_of: CorrelationOf, /) -> Prepared[Batch]:
         """Turn values into what `write` needs, without any outside call.
 
         It runs while the batch before is written.
@@ -326,7 +330,8 @@ class TopicSink(Generic[Batch]):
                 return None
             log.warning("sink.offset_gap", partition=number, expected=expected, found=first)
         partition.fetched_to = last + 1
-        prepared = self._writer.decode([message.value() or b"" for message in messages])
+        values = [message.value() or b"" for message in messages]
+        prepared = self._writer.decode(values, lambda place: correlation_id(messages[place]))
         next_offset = last + 1 if prepared.newer_at is None else messages[prepared.newer_at].offset()
         return _Fetched(partition, partition.generation, messages, prepared, expected, next_offset)
 

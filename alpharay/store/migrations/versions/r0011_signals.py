@@ -17,9 +17,12 @@ STRATEGY_SETS = """
 CREATE TABLE strategy_sets (
     set_id         text COLLATE "C" PRIMARY KEY,
     strategy_ids   text[]           NOT NULL,
-    strategy_sides smallint[]       CHECK (cardinality(strategy_sides) = cardinality(strategy_ids))
+    strategy_sides smallint[]       CHECK (cardinality(strategy_sides) = cardinality(strategy_ids)),
+    used_at        timestamptz      NOT NULL DEFAULT now()
 )
 """
+
+STRATEGY_SETS_BY_AGE = "CREATE INDEX strategy_sets_by_age ON strategy_sets (used_at)"
 
 SIGNALS = """
 CREATE TABLE signals (
@@ -75,6 +78,7 @@ def upgrade() -> None:
     """Create the tables and what they are looked through by."""
     for statement in (
         STRATEGY_SETS,
+        STRATEGY_SETS_BY_AGE,
         SIGNALS,
         SIGNALS_BY_MARKET,
         SIGNALS_BY_AGE,
