@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_rule_evolution import SMALL, ThreeWorkers, walk_with_a_habit
 
 from alpharay.backtest.costs import Costs
-from alpharay.backtest.frictions import Frictions
+from alpharay.backtest.frictions import FeeTier, Frictions
 from alpharay.discovery.checkpoint import CheckpointError, checkpoint_from
 from alpharay.discovery.report import DiscoveryReport
 from alpharay.discovery.rule_checkpoint import RuleCheckpoint, rule_checkpoint_bytes, rule_checkpoint_from
@@ -53,15 +53,15 @@ def test_resumed_after_any_generation_an_evolution_ends_as_the_undisturbed_one(f
 
 
 def test_frictions_cost_an_evolution_something() -> None:
-    plain = evolve_rules(CANDLES, SMALL)
-    dear = evolve_rules(CANDLES, SMALL, frictions=Frictions(starting_capital=1e4, lot_size=40.0))
+    plain, _ = checkpoints(frictions=None)
+    dear = evolve_rules(CANDLES, SMALL, frictions=Frictions(fee_tiers=(FeeTier(volume=0.0, fee=0.01),)))
     assert dear[0].frictions is not None
     assert dear[0].champions[0].score < plain[0].champions[0].score
     assert dear[0].champions[0].out_of_sample != plain[0].champions[0].out_of_sample
 
 
 def test_what_the_time_budget_ended_goes_on() -> None:
-    whole, _ = checkpoints()
+    whole, _ = checkpoints(frictions=None)
     _, (first, *_) = checkpoints(time_budget_s=1e-9)
     assert (first.stop_reason, len(first.log)) == ("time_budget", 1)
     resumed = evolve_rules(CANDLES, SMALL, resume=first)
@@ -70,7 +70,7 @@ def test_what_the_time_budget_ended_goes_on() -> None:
 
 
 def test_one_that_has_ended_is_only_reported() -> None:
-    whole, kept = checkpoints()
+    whole, kept = checkpoints(frictions=None)
     told: list[object] = []
     assert outcome(evolve_rules(CANDLES, SMALL, resume=kept[-1], on_generation=told.append)) == outcome(whole)
     assert told == []
@@ -78,7 +78,7 @@ def test_one_that_has_ended_is_only_reported() -> None:
 
 @pytest.mark.parametrize("name", [*CHANGES, "candles", "costs", "frictions"])
 def test_a_checkpoint_of_another_evolution_is_refused_by_the_name_of_what_differs(name: str) -> None:
-    _, (first, *_) = checkpoints()
+    _, (first, *_) = checkpoints(frictions=None)
     settings = replace(SMALL, **CHANGES.get(name, {}))  # type: ignore[arg-type]
     candles = CANDLES.slice(0, 700) if name == "candles" else CANDLES
     options = {"costs": {"costs": Costs(fee=0.0)}, "frictions": {"frictions": Frictions(starting_capital=5.0)}}
@@ -87,7 +87,7 @@ def test_a_checkpoint_of_another_evolution_is_refused_by_the_name_of_what_differ
 
 
 def test_bytes_of_a_search_or_of_nothing_are_no_evolution() -> None:
-    _, (first, *_) = checkpoints()
+    _, (first, *_) = checkpoints(frictions=None)
     data = rule_checkpoint_bytes(first)
     for other in (b"", data[:40], data[:-1], data[:14] + b"\0\x09" + data[16:]):
         with pytest.raises(CheckpointError):
@@ -97,7 +97,7 @@ def test_bytes_of_a_search_or_of_nothing_are_no_evolution() -> None:
 
 
 def test_rules_that_this_code_does_not_know_are_refused() -> None:
-    _, (first, *_) = checkpoints()
+    _, (first, *_) = checkpoints(frictions=None)
     other = replace(first, population=(("above(close, magic(3))", "rising(rsi(13))"), *first.population[1:]))
     with pytest.raises(CheckpointError, match="'magic' does not fit there"):
         evolve_rules(CANDLES, SMALL, resume=other)
