@@ -112,6 +112,8 @@ def ray_cluster() -> Iterator[str]:
     # A short folder: Ray's sockets have paths of at most 107 bytes.
     folder = tempfile.mkdtemp(prefix="ar-", dir="/tmp")
     os.environ["PYTHONPATH"] = str(REPOSITORY)
+    # Serve kills a proxy that is not ready after 5 s, which a busy machine needs to import it.
+    os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
     try:
         context = ray.init(
             address="local",
