@@ -30,3 +30,15 @@ def open_time_at(time_ms: int, timeframe: str) -> int:
 def last_closed_open_time(now_ms: int, timeframe: str) -> int:
     """Return the open time (UTC, ms) of the newest candle that is closed at `now_ms`."""
     return open_time_at(now_ms, timeframe) - timeframe_ms(timeframe)
+
+
+def timeframe_of(length_ms: int) -> str:
+    """Return the time frame that lasts so long, in its largest unit: `90m`, `2h`, `1d`.
+
+    Raises ValueError when it is no whole number of minutes above 0, or too long for a name.
+    """
+    for unit in ("d", "h", "m"):
+        count, rest = divmod(length_ms, _UNIT_MS[unit])
+        if rest == 0 and 0 < count < 10_000:
+            return f"{count}{unit}"
+    raise ValueError(f"a time frame must last whole minutes, at most 9999 days, was {length_ms} ms")
