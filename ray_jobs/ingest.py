@@ -38,6 +38,7 @@ from alpharay.store.sink_lag import end_offsets, sink_lag
 from ray_jobs.detached_actor import NAMESPACE, ensure_actor
 from ray_jobs.ingestion_supervisor import NAME as SUPERVISOR
 from ray_jobs.ingestion_supervisor import IngestionSupervisor, ensure_ingestion
+from ray_jobs.scaled_sinks import SinkScaling
 
 POLL_S = 0.3
 
@@ -57,6 +58,10 @@ def main(
     days: Annotated[int, typer.Option(min=1, help="History of a live exchange when no start is given.")] = 7,
     shards: Annotated[int, typer.Option(min=1, max=64, help="Ingestion actors to spread the markets over.")] = 1,
     interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two rounds.")] = 60.0,
+    most_sinks: Annotated[int, typer.Option(min=1, max=64, help="Candle sinks at most, when candles wait.")] = 4,
+    lag_per_sink: Annotated[
+        int, typer.Option(min=1, help="Candles that may wait for one sink; more is work for another.")
+    ] = 100_000,
     wait_backfill: Annotated[
         bool, typer.Option("--wait-backfill", help="Wait until the whole history is in the table.")
     ] = False,
@@ -67,7 +72,8 @@ def main(
         current = settings()
         markets = parse_markets(exchange, symbols, timeframe, current)
         starts = {market: first_open_time(market, start, days, current) for market in markets}
-        start_ingestion(current, starts, shards=shards, interval_s=interval)
+        scaling = SinkScaling(most=most_sinks, lag_per_sink=lag_per_sink)
+        start_ingestion(current, starts, shards=shards, interval_s=interval, scaling=scaling)
         if wait_backfill:
             wait_for_backfill(current, markets, timeout_s=timeout)
     except (ValueError, SettingMissingError, FeedError, BackfillFailedError) as error:
@@ -85,7 +91,12 @@ def parse_markets(exchange: str, symbols: str, timeframe: str, current: Settings
 
 
 def start_ingestion(
-    current: Settings, starts: Mapping[Market, int], *, shards: int = 1, interval_s: float = 60.0
+    current: Settings,
+    starts: Mapping[Market, int],
+    *,
+    shards: int = 1,
+    interval_s: float = 60.0,
+    scaling: SinkScaling | None = None,
 ) -> None:
     """Have each market ingested from its start (UTC ms) on; joins Ray when the process has not done so."""
     migrate(current.require("database_url"))
@@ -98,7 +109,7 @@ def start_ingestion(
     if not ray.is_initialized():
         ray.init(address=current.ray_address or "auto", namespace=NAMESPACE, log_to_driver=False)
     actors = ensure_ingestion(current, shards, interval_s)
-    supervisor = ensure_actor(IngestionSupervisor, SUPERVISOR, current, shards, interval_s)
+    supervisor = ensure_actor(IngestionSupervisor, SUPERVISOR, current, shards, interval_s, scaling)
     ray.get([supervisor.status.remote(), *(actor.status.remote() for actor in actors.values())], timeout=120)
     for name, actor in actors.items():
         if name.startswith("candle-ingestor"):

@@ -40,6 +40,7 @@ from alpharay.store.offsets import (
     advance_offset,
     start_offset,
 )
+from alpharay.store.partition_share import WHOLE, PartitionShare
 
 Batch = TypeVar("Batch")
 
@@ -158,6 +159,7 @@ class TopicSink(Generic[Batch]):
         clock: Callable[[], float] = time.monotonic,
         before_write: Callable[[], None] = lambda: None,
         gate: Gate | None = None,
+        share: PartitionShare = WHOLE,
     ) -> None:
         self.status = SinkStatus(writer.consumer, writer.topic)
         self._writer = writer
@@ -167,6 +169,7 @@ class TopicSink(Generic[Batch]):
         self._clock = clock
         self._before_write = before_write
         self._gate = gate
+        self._share = self._wanted_share = share
         self._gate_check_at = 0.0
         self._paused: set[int] = set()
         self._consumer = open_consumer(bootstrap_servers, writer.consumer)
@@ -202,8 +205,17 @@ class TopicSink(Generic[Batch]):
                 self._settle()
         return self.status.written - written
 
+    def take_share(self, share: PartitionShare) -> None:
+        """Work on these partitions from the next step on; may be called from another thread.
+
+        Whoever gives a partition up finishes what it holds of it first. Two sinks that hold one for a moment store
+        nothing twice: one of them finds the offset moved.
+        """
+        self._wanted_share = share
+
     def step(self) -> None:
         """Fetch and decode one round of batches and hand them over to be written."""
+        self._follow_share()
         self._check_layout()
         self._resume_partitions()
         self._follow_gate()
@@ -250,9 +262,20 @@ class TopicSink(Generic[Batch]):
             self.status.stopped.clear()
         self._topic_id = layout.topic_id
         for number in layout.partitions:
-            if number not in self._partitions:
+            if number not in self._partitions and self._share.covers(number):
                 key = PartitionKey(self._writer.consumer, layout.topic, layout.topic_id, number)
                 self._partitions[number] = _Partition(key)
+
+    def _follow_share(self) -> None:
+        """Let go of the partitions that are another sink's now, and look for those that have come."""
+        if self._share == self._wanted_share:
+            return
+        self._share = self._wanted_share
+        self._settle()
+        for number in [number for number in self._partitions if not self._share.covers(number)]:
+            self._stop(self._partitions.pop(number), "it is another sink's", 0.0)
+            del self.status.stopped[number]
+        self._check_layout_at = 0.0
 
     def _follow_gate(self) -> None:
         """Leave messages in Kafka while what they are turned into cannot be worked off.
