@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from alpharay.features.feature_set import FEATURE_SET
+from alpharay.market.candles import VALUE_COLUMNS, Candles
 from alpharay.models.boosted_trees import trees_of_xgboost
-from alpharay.models.signal_model import ModelCard, SignalModel
+from alpharay.models.signal_model import ModelCard, SignalModel, SignalModelSettings
 
 FORMAT = "alpharay-signal-model"
 VERSION = 1
@@ -74,3 +79,15 @@ def _document(content: bytes) -> _Document:
         was = f"{document.format[:40]} {document.version}"
         raise ModelBytesError(f"a model must have the format {FORMAT} {VERSION}, was {was}: train again")
     return document
+
+
+def training_id(candles: Candles, settings: SignalModelSettings) -> str:
+    """Return the hash of all that decides a trained model: market, candles, settings, features, format.
+
+    The same training again is known by it before it begins.
+    """
+    decides = [VERSION, FEATURE_SET, candles.exchange, candles.symbol, candles.timeframe, asdict(settings)]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
+    for name in ("open_time", *VALUE_COLUMNS):
+        digest.update(np.ascontiguousarray(getattr(candles, name)).tobytes())
+    return digest.hexdigest()
