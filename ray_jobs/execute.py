@@ -1,8 +1,9 @@
 r"""Job: execute an account's orders, as the one that may.
 
 It takes the account's lease, looks up what an executor before it has left unanswered, releases what waits unless
-trading is halted, books the fills, and marks the account's equity at the newest closes once a minute. A second one
-waits until the first is gone. There is a broker for paper only: a live account is refused.
+trading is halted, books the fills, and marks the account's equity at the newest closes once a minute. Every round it
+lets the account's circuit breaker see how it stands. A second one waits until the first is gone. There is a broker for
+paper only: a live account is refused.
 
 For example:
 
@@ -22,7 +23,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 from decimal import Decimal
@@ -36,9 +37,14 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
+from alpharay.feeds.exchange_clock import ExchangeClock
+from alpharay.market.timeframe import timeframe_ms
 from alpharay.portfolio.broker import Broker
+from alpharay.risk.circuit_breaker import Reading
 from alpharay.settings import settings
+from alpharay.store.account_breaker import account_reading
 from alpharay.store.account_equity import mark_equity
+from alpharay.store.account_prices import PriceSource
 from alpharay.store.accounts import Account, account_named, open_account
 from alpharay.store.candles import newest_closes
 from alpharay.store.database import DatabasePool, in_transaction
@@ -51,6 +57,9 @@ from ray_jobs.lease_owner import is_gone, owner_name
 OPENING_ENTRY = "opening"
 MARK_S = 60.0
 """Seconds between two marks of the account's equity."""
+
+CLOCK_S = 2.0
+"""Seconds between two questions to the exchange for its time."""
 
 AWAY_S = 5.0
 """How long it waits before it tries again to reach the database."""
@@ -99,7 +108,19 @@ def main(
             _prepare(pool, account, currency, capital)
             broker = PaperBroker(pool, account, exchange=exchange, timeframe=timeframe, terms=terms)
             mark_at = 0.0
-            with closing(rounds(pool, broker, account, stopped, every_s=every)) as done:
+            with (
+                closing(ExchangeClock(settings().exchange_url)) as clock,
+                closing(
+                    rounds(
+                        pool,
+                        broker,
+                        account,
+                        stopped,
+                        every_s=every,
+                        reading=readings(account, clock, exchange=exchange, timeframe=timeframe),
+                    )
+                ) as done,
+            ):
                 for one in done:
                     if time.monotonic() >= mark_at:
                         _mark(pool, account, exchange, timeframe)
@@ -113,12 +134,43 @@ def main(
         raise typer.Exit(2) from error
 
 
+def readings(
+    account_id: str, clock: ExchangeClock, *, exchange: str, timeframe: str
+) -> Callable[[Connection[TupleRow]], Reading]:
+    """Return the function that tells how an account stands at the exchange's newest closes, as `rounds` takes it."""
+    oldest_ms = int(settings().signal_max_age_timeframes * timeframe_ms(timeframe))
+    ask_at = 0.0
+
+    def read(connection: Connection[TupleRow]) -> Reading:
+        nonlocal ask_at
+        if time.monotonic() >= ask_at:
+            ask_at = time.monotonic() + CLOCK_S
+            try:
+                clock.refresh()
+            except ConnectionError as error:
+                # It runs on, if it was ever told.
+                log.warning("executor.clock_not_told", account=account_id, error=str(error))
+        now_ms = clock.now_ms(exchange)
+        source = None if now_ms is None else PriceSource(exchange, timeframe, now_ms)
+        wall_ms = time.time_ns() // 1_000_000
+        return account_reading(connection, account_id, source, oldest_ms=oldest_ms, now_ms=wall_ms)
+
+    return read
+
+
 def rounds(
-    pool: DatabasePool, broker: Broker, account_id: str, stopped: threading.Event, *, every_s: float = 1.0
+    pool: DatabasePool,
+    broker: Broker,
+    account_id: str,
+    stopped: threading.Event,
+    *,
+    every_s: float = 1.0,
+    reading: Callable[[Connection[TupleRow]], Reading] | None = None,
 ) -> Generator[Round]:
     """Yield one round after the other until `stopped`, waiting for the lease first and whenever it was lost.
 
-    While the database cannot be reached nothing is done, and it is tried again. The lease is given up at the end.
+    `reading` is what the account's circuit breaker sees. While the database cannot be reached nothing is done, and it
+    is tried again. The lease is given up at the end.
     """
     owner, lease = owner_name(), None
     try:
@@ -127,7 +179,7 @@ def rounds(
                 if lease is None:
                     lease = _lease(pool, account_id, owner)
                 if lease is not None:
-                    yield execute_round(pool, broker, lease)
+                    yield execute_round(pool, broker, lease, reading=reading)
             except LeaseLostError as error:
                 log.warning("executor.lease_lost", account=account_id, reason=str(error))
                 lease = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from alpharay.portfolio.orders import OrderState
@@ -60,8 +59,8 @@ def performance_answer(standing: AccountStanding, account: str) -> dict[str, Any
         "peak_equity": mark.peak,
         "profit": mark.equity - capital,
         "return": None if capital <= 0 else float(mark.equity / capital) - 1.0,
-        "drawdown": _lost(mark.equity, mark.peak),
-        "today_loss": _lost(mark.equity, mark.day_start),
+        "drawdown": mark.drawdown,
+        "today_loss": mark.day_loss,
         "data_age_seconds": max((one.age_ms for one in standing.prices.values()), default=0) / 1000.0,
     }
 
@@ -119,8 +118,3 @@ def _price(dated: DatedPrice | None) -> dict[str, Any]:
     if dated is None:
         return {"price": None, "price_closed_ms": None, "data_age_seconds": None}
     return {"price": dated.price, "price_closed_ms": dated.closed_ms, "data_age_seconds": dated.age_ms / 1000.0}
-
-
-def _lost(now: Decimal, before: Decimal) -> float:
-    """Return the share that was lost, as the limits measure it: 0 when nothing was."""
-    return max(1.0 - float(now / before), 0.0) if before > 0 else 0.0

@@ -30,7 +30,9 @@ class PortfolioMetrics:
         self._age = self._gauge("accounts_age_seconds", "Age of the copy of the accounts: since the database answered.")
         self._failures = self._gauge("refresh_failures", "Times that the database could not be read.")
         self._accounts = self._gauge("accounts", "Accounts with a book.")
-        self._halted = self._gauge("halted_accounts", "Accounts that may not trade, all of them counted as one.")
+        self._halted = self._gauge(
+            "halted_accounts", "Accounts that may not open positions, all of them counted as one."
+        )
 
     def text(self, service: PortfolioService) -> bytes:
         """Return the metrics in Prometheus' text format."""
@@ -40,7 +42,7 @@ class PortfolioMetrics:
         self._age.set(float("inf") if age is None else age)
         self._failures.set(accounts.failures)
         self._accounts.set(len(accounts.held.accounts))
-        self._halted.set(sum(one.refusal() is not None for one in accounts.held.switches.values()))
+        self._halted.set(sum(one.opening_refusal() is not None for one in accounts.held.switches.values()))
         return generate_latest(self.registry)
 
     def _gauge(self, name: str, meaning: str) -> Gauge:

@@ -213,7 +213,7 @@ class PortfolioService:
                 "refresh_failures": self.accounts.failures,
                 "last_error": self.accounts.last_error,
                 "known": list(copy.accounts.values()),
-                "halted": sorted(one.account for one in copy.switches.values() if one.refusal() is not None),
+                "halted": sorted(one.account for one in copy.switches.values() if one.opening_refusal() is not None),
             },
         }
 

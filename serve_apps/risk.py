@@ -50,6 +50,7 @@ ACCESS = (
     AccessRule("/assess", READ),
     AccessRule("/halt", ADMIN),
     AccessRule("/resume", ADMIN),
+    AccessRule("/limits/*", ADMIN),
 )
 """An assessment is an opinion and places no order; the switch is for those who may change limits."""
 

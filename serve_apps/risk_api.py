@@ -15,7 +15,7 @@ from alpharay.signals.refusal import refuse
 from serve_apps.edges.edges import Edges
 from serve_apps.risk_forecasts import LONGEST_HORIZON
 from serve_apps.risk_metrics import RiskMetrics
-from serve_apps.risk_requests import EXAMPLES, AssessRequest, SwitchRequest, VarRequest
+from serve_apps.risk_requests import EXAMPLES, AssessRequest, HaltRequest, LimitsRequest, SwitchRequest, VarRequest
 from serve_apps.risk_service import RiskService
 from serve_apps.web.answers import Answers
 from serve_apps.web.documents import add_documents, body_schemas, described, described_body
@@ -26,12 +26,13 @@ from serve_apps.web.query_numbers import any_number, whole_number
 BODY_LIMIT_BYTES = 128 * 1024
 PATHS = (
     "/volatility/{symbol}", "/regime/{symbol}", "/hedge", "/var", "/assess", "/halt", "/resume", "/halts",
+    "/limits/{account}",
     "/health", "/ready", "/health/live", "/health/ready", "/status", "/metrics", "/docs",
 )  # fmt: skip
 MEANINGS = {
     400: "the body is no JSON object",
     401: "an API key or access token is needed, or the one sent is not valid",
-    403: "the key or token lacks the scope: `read`, and `admin` for the switch",
+    403: "the key or token lacks the scope: `read`, and `admin` for the switch and the limits",
     404: "the symbol, pair or account is unknown; known ones are named",
     413: f"the body has more than {BODY_LIMIT_BYTES} bytes",
     415: "Content-Type is not application/json",
@@ -141,15 +142,17 @@ def _add_trading(api: FastAPI, service: RiskService, answers: Answers, writes: E
     async def assess(request: Request) -> Response:
         return await answers.answer_body(request, "assess", service.assess)
 
-    @api.post("/halt", summary="Kill switch: stop an account, or all", openapi_extra=_body(SwitchRequest))
+    @api.post("/halt", summary="Kill switch: stop an account, or all", openapi_extra=_body(HaltRequest))
     async def halt(request: Request) -> Response:
-        turn = partial(service.switch, halted=True)
-        return await answers.answer_body(request, "halt", turn, writes)
+        return await answers.answer_body(request, "halt", service.halt, writes)
 
     @api.post("/resume", summary="Let an account, or all, trade again", openapi_extra=_body(SwitchRequest))
     async def resume(request: Request) -> Response:
-        turn = partial(service.switch, halted=False)
-        return await answers.answer_body(request, "resume", turn, writes)
+        return await answers.answer_body(request, "resume", service.resume, writes)
+
+    @api.put("/limits/{account}", summary="Set all limits of an account", openapi_extra=_body(LimitsRequest))
+    async def limits(request: Request, account: str) -> Response:
+        return await answers.answer_body(request, "limits", partial(service.set_limits, account), writes)
 
     @api.get("/halts", summary="All switches, breakers and limits, and who changed them last", responses=_told(503))
     async def halts(request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -91,7 +91,7 @@ class VarRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /halt` and `POST /resume`; without an account it is for all of them."""
+    """The body of `POST /resume`; without an account it is for all of them."""
 
     actor: Text
     reason: Text
@@ -99,16 +99,48 @@ class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     event_id: EventId | None = None
 
 
+class HaltRequest(SwitchRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /halt`: scope ALL stops every order, INCREASES those that open positions or add to them."""
+
+    scope: Literal["ALL", "INCREASES"] = "ALL"
+
+
+class AllLimitsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every limit of an account; null is no limit."""
+
+    position: float | None
+    concentration: float | None
+    gross: float | None
+    net: float | None
+    daily_loss: float | None
+    drawdown: float | None
+    orders_per_second: int | None
+
+
+class LimitsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `PUT /limits/{account}`: all of the account's limits, who sets them and why."""
+
+    limits: AllLimitsBody
+    actor: Text
+    reason: Text
+    event_id: EventId | None = None
+
+
 EXAMPLES: Mapping[type[msgspec.Struct], str] = {
     AssessRequest: '{"trade": {"symbol": "BTC/USD", "notional": 1000.0}, '
     '"state": {"equity": 10000.0, "positions": {"BTC/USD": 500.0}}}',
     VarRequest: '{"weights": {"BTC/USD": 0.5, "ETH/USD": 0.3}, "level": 0.99}',
-    SwitchRequest: '{"actor": "ann", "reason": "prices look wrong"}',
+    SwitchRequest: '{"actor": "ann", "reason": "prices are right again"}',
+    HaltRequest: '{"actor": "ann", "reason": "prices look wrong"}',
+    LimitsRequest: '{"actor": "ann", "reason": "a smaller account", "limits": {"position": 0.1, "concentration": 0.2, '
+    '"gross": 0.5, "net": 0.5, "daily_loss": 0.02, "drawdown": 0.05, "orders_per_second": 2}}',
 }
 
 _assess_decoder = msgspec.json.Decoder(AssessRequest)
 _var_decoder = msgspec.json.Decoder(VarRequest)
-_switch_decoder = msgspec.json.Decoder(SwitchRequest)
+_resume_decoder = msgspec.json.Decoder(SwitchRequest)
+_halt_decoder = msgspec.json.Decoder(HaltRequest)
+_limits_decoder = msgspec.json.Decoder(LimitsRequest)
 
 
 def read_assessment(body: bytes, default_quote: str) -> tuple[AssessRequest, PortfolioState, ProposedTrade]:
@@ -171,9 +203,23 @@ def read_var(body: bytes, default_quote: str) -> tuple[VarRequest, dict[str, flo
     return asked, weights
 
 
-def read_switch(body: bytes) -> SwitchRequest:
+def read_resume(body: bytes) -> SwitchRequest:
     """Return the request; raises RefusedError."""
-    return decode_body(body, _switch_decoder, EXAMPLES[SwitchRequest])
+    return decode_body(body, _resume_decoder, EXAMPLES[SwitchRequest])
+
+
+def read_halt(body: bytes) -> HaltRequest:
+    """Return the request; raises RefusedError."""
+    return decode_body(body, _halt_decoder, EXAMPLES[HaltRequest])
+
+
+def read_limits(body: bytes) -> tuple[LimitsRequest, RiskLimits]:
+    """Return the request and the limits; raises RefusedError."""
+    asked = decode_body(body, _limits_decoder, EXAMPLES[LimitsRequest])
+    try:
+        return asked, RiskLimits(**msgspec.structs.asdict(asked.limits))
+    except ValueError as error:
+        raise refuse("invalid_field", str(error), field="limits", value=msgspec.to_builtins(asked.limits)) from None
 
 
 def by_symbol(values: Mapping[str, Any], field: str, default_quote: str) -> dict[str, Any]:

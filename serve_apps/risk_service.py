@@ -24,11 +24,21 @@ from alpharay.store.trading_halts import (
     TradingSwitch,
     UnknownAccountError,
     halt,
+    opening_halt,
     resume,
+    set_limits,
 )
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.risk_forecasts import RiskForecasts
-from serve_apps.risk_requests import narrower, read_assessment, read_switch
+from serve_apps.risk_requests import (
+    LimitsRequest,
+    SwitchRequest,
+    narrower,
+    read_assessment,
+    read_halt,
+    read_limits,
+    read_resume,
+)
 
 OLDEST_SWITCHES_S = 1.0
 """Nothing is said to be allowed from a copy of the switches that is older."""
@@ -90,52 +100,63 @@ class RiskService:
         if account is None or asked.account == ALL_ACCOUNTS:
             raise _unknown_account(asked.account, switches)
         limits = narrower(account.limits, asked.limits)
-        halts = [
-            reason
-            for switch in (switches.get(ALL_ACCOUNTS), account)
-            if switch is not None and (reason := switch.refusal()) is not None
-        ]
-        made = assess(limits, state, trade)
+        both = [switch for switch in (switches.get(ALL_ACCOUNTS), account) if switch is not None]
+        stopped = [reason for switch in both if (reason := switch.refusal()) is not None]
+        opening = opening_halt(both)
+        made = assess(limits, state, trade, None if stopped else opening)
         return {
             "account": asked.account,
             "symbol": trade.symbol,
-            "decision": "refused" if halts else made.decision,
-            "notional": 0.0 if halts else made.notional,
-            "reasons": [*halts, *made.reasons],
-            "halted": bool(halts),
+            "decision": "refused" if stopped else made.decision,
+            "notional": 0.0 if stopped else made.notional,
+            "reasons": [*stopped, *made.reasons],
+            "halted": opening is not None,
+            "halt": "ALL" if stopped else None if opening is None else "INCREASES",
             "checks": made.checks,
             "limits": limits,
             "switches_age_seconds": self.switches.age_s(),
         }
 
-    def switch(self, body: bytes, *, halted: bool) -> Any:
-        """Turn the kill switch, in the database; returns after the commit."""
-        asked = read_switch(body)
-        turn = partial(
-            halt if halted else resume,
-            account=asked.account,
-            actor=asked.actor,
-            reason=asked.reason,
-            event_id=asked.event_id,
-        )
+    def halt(self, body: bytes) -> Any:
+        """Halt an account, or all, in the database; returns after the commit."""
+        asked = read_halt(body)
+        change = partial(halt, **_change_of(asked.account, asked), scope=asked.scope)
+        return self._changed(change, asked.account, asked.event_id)
+
+    def resume(self, body: bytes) -> Any:
+        """Take a halt back; as `halt`."""
+        asked = read_resume(body)
+        return self._changed(partial(resume, **_change_of(asked.account, asked)), asked.account, asked.event_id)
+
+    def set_limits(self, account: str, body: bytes) -> Any:
+        """Set an account's limits in the database; returns them after the commit."""
+        asked, limits = read_limits(body)
+        if not self.switches.ready:
+            raise refuse("not_ready", "the accounts are not loaded yet", retry_after_s=1)
+        known = self.switches.held.switches
+        if account == ALL_ACCOUNTS or account not in known:
+            raise _unknown_account(account, known)
+        return self._changed(partial(set_limits, **_change_of(account, asked), limits=limits), account, asked.event_id)
+
+    def _changed(self, change: SwitchChange, account: str, event_id: str | None) -> Any:
         try:
-            switch = self._commit(turn)
+            switch = self._commit(change)
         except UnknownAccountError as error:
-            raise refuse("unknown_account", str(error), field="account", value=asked.account) from None
+            raise refuse("unknown_account", str(error), field="account", value=account) from None
         except EventIdReusedError as error:
-            raise refuse("event_id_reused", str(error), field="event_id", value=asked.event_id) from None
+            raise refuse("event_id_reused", str(error), field="event_id", value=event_id) from None
         except psycopg.Error as error:
             if not is_connection_loss(error) and not isinstance(error, psycopg.errors.QueryCanceled):
                 raise
             raise refuse(
                 "database_unavailable",
-                "the switch may not have been turned: the database did not confirm it",
+                "the change may not have been made: the database did not confirm it",
                 hint="send it again with the same event_id until it is confirmed; without the database no order passes",
                 retry_after_s=1,
             ) from error
         # This replica's own copy shall not contradict its answer.
         self.switches.refresh()
-        return {"account": switch.account, "halted": switch.halted, "phase": switch.phase}
+        return _told(switch)
 
     def halts(self) -> Any:
         """Return all switches and the newest events, from the copy, with its age."""
@@ -144,10 +165,7 @@ class RiskService:
         copy = self.switches.held
         return {
             "age_seconds": self.switches.age_s(),
-            "accounts": [
-                {"account": one.account, "halted": one.halted, "phase": one.phase, "limits": one.limits}
-                for one in sorted(copy.switches.values(), key=lambda switch: switch.account)
-            ],
+            "accounts": [_told(one) for one in sorted(copy.switches.values(), key=lambda switch: switch.account)],
             "events": copy.events,
         }
 
@@ -193,8 +211,23 @@ class RiskService:
         return None
 
 
+def _change_of(account: str, asked: SwitchRequest | LimitsRequest) -> dict[str, Any]:
+    return {"account": account, "actor": asked.actor, "reason": asked.reason, "event_id": asked.event_id}
+
+
+def _told(switch: TradingSwitch) -> dict[str, Any]:
+    return {
+        "account": switch.account,
+        "halted": switch.halted,
+        "scope": switch.scope if switch.halted else None,
+        "phase": switch.phase,
+        "breaker_reason": switch.breaker.reason,
+        "limits": switch.limits,
+    }
+
+
 def _unknown_account(account: str, known: Iterable[str]) -> RefusedError:
     names = ", ".join(sorted(name for name in known if name != ALL_ACCOUNTS)[:20])
     return refuse(
-        "unknown_account", f"account {account!r} is unknown; known are {names}", field="account", value=account
+        "unknown_account", f"account {account[:64]!r} is unknown; known are {names}", field="account", value=account
     )

@@ -8,7 +8,7 @@ from decimal import ROUND_FLOOR, Decimal
 from alpharay.backtest.frictions import Frictions
 from alpharay.portfolio.ledger import PRODUCTS, QUANTITY_STEP, ZERO, Side
 from alpharay.portfolio.order_quantity import OrderQuantity, order_quantity
-from alpharay.risk.limits import Assessment, PortfolioState, ProposedTrade, RiskLimits, assess
+from alpharay.risk.limits import Assessment, OpeningHalt, PortfolioState, ProposedTrade, RiskLimits, assess
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ def propose_order(
     state: PortfolioState,
     limits: RiskLimits,
     frictions: Frictions | None = None,
+    halt: OpeningHalt | None = None,
 ) -> OrderProposal:
     """Return the order for `fraction` of the equity (at least 0, as a `Sizing` says) at `price`.
 
@@ -61,7 +62,7 @@ def propose_order(
         reason = "the size is 0" if state.equity > 0.0 else f"equity must be above 0, was {state.equity:,.2f}"
         return OrderProposal(price, 0.0, None, None, ZERO, (reason,))
     minimum = 0.0 if frictions is None or frictions.minimum_notional is None else frictions.minimum_notional
-    assessment = assess(limits, state, ProposedTrade(symbol=symbol, notional=wanted, minimum_notional=minimum))
+    assessment = assess(limits, state, ProposedTrade(symbol=symbol, notional=wanted, minimum_notional=minimum), halt)
     if assessment.notional == 0.0:
         return OrderProposal(price, wanted, assessment, None, ZERO, assessment.reasons)
     # A broker refuses what is below the minimum, whether it closes a position or not.

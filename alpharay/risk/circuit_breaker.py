@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from alpharay.risk.limits import RiskLimits
+
 Phase = Literal["closed", "open", "half-open"]
 
 MOST_OUTCOMES = 1_000
@@ -24,8 +26,10 @@ class BreakerSettings:
 
     Parameters
     ----------
-    most_loss : float
-        Loss since the day's start, as a share of the equity then.
+    most_loss, most_drawdown : float
+        Loss since the day's start, and since the best, as a share of the equity then.
+    most_orders : int or None
+        Orders that may be made within a second; None for any number.
     most_volatility : float
         Volatility forecast as a multiple of its long-run level.
     most_errors : float
@@ -42,6 +46,8 @@ class BreakerSettings:
     """
 
     most_loss: float = 0.05
+    most_drawdown: float = 0.1
+    most_orders: int | None = None
     most_volatility: float = 4.0
     most_errors: float = 0.5
     least_outcomes: int = 10
@@ -53,11 +59,13 @@ class BreakerSettings:
     trial_size: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("most_loss", "most_errors", "trial_size"):
+        for name in ("most_loss", "most_drawdown", "most_errors", "trial_size"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} of the breaker must be in (0, 1], was {getattr(self, name)}")
         if not 0.0 < self.most_volatility < math.inf:
             raise ValueError(f"most_volatility of the breaker must be above 0, was {self.most_volatility}")
+        if self.most_orders is not None and self.most_orders < 0:
+            raise ValueError(f"most_orders of the breaker must be at least 0, was {self.most_orders}")
         for name in ("least_outcomes", "outcome_window_ms", "longest_silence_ms", "cool_down_ms", "trials"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} of the breaker must be at least 1, was {getattr(self, name)}")
@@ -70,17 +78,30 @@ class BreakerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the account and the market stand: loss since the day's start, volatility over its long-run level.
+    """How the account and the market stand.
 
-    `volatility` is None while no forecast exists; that alone does not open the breaker.
+    Parameters
+    ----------
+    loss, drawdown : float
+        Since the day's start, and since the best, as a share of the equity then.
+    volatility : float or None
+        Over its long-run level. None while no forecast exists; that alone does not open the breaker.
+    orders : int
+        Made within the last second.
+    blind : str or None
+        Why the account's worth is not known, such as a price that is too old: what is not seen may be any loss.
     """
 
     loss: float
     volatility: float | None = None
+    drawdown: float = 0.0
+    orders: int = 0
+    blind: str | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.loss):
-            raise ValueError(f"loss of a reading must be finite, was {self.loss}")
+        for name in ("loss", "drawdown"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} of a reading must be finite, was {getattr(self, name)}")
         if self.volatility is not None and not 0.0 <= self.volatility < math.inf:
             raise ValueError(f"volatility of a reading must be at least 0 and finite, was {self.volatility}")
 
@@ -133,14 +154,7 @@ def read(state: BreakerState, settings: BreakerSettings, reading: Reading, now_m
     """Return the state after a reading: it opens, stays open, or lets time work."""
     now_ms = max(now_ms, state.clock_ms)
     state = replace(state, read_ms=now_ms, clock_ms=now_ms)
-    reason = None
-    if reading.loss >= settings.most_loss:
-        reason = f"the loss of the day was {reading.loss:.2%}, at most {settings.most_loss:.2%} passes"
-    elif reading.volatility is not None and reading.volatility >= settings.most_volatility:
-        reason = (
-            f"volatility was {reading.volatility:.1f} times its long-run level, "
-            f"less than {settings.most_volatility:g} passes"
-        )
+    reason = _alarm(settings, reading)
     # What lasts is not a trial that failed: the breaker stays open before time may make it half-open.
     return _at(state, settings, now_ms) if reason is None else _opened(state, settings, reason)
 
@@ -177,6 +191,34 @@ def admit(state: BreakerState, settings: BreakerSettings, now_ms: int) -> tuple[
     if state.phase == "half-open" and state.given < settings.trials:
         return Admission(True, settings.trial_size, state.reason), replace(state, given=state.given + 1)
     return Admission(False, 0.0, state.reason, state.until_ms - state.clock_ms), state
+
+
+def breaker_settings(limits: RiskLimits) -> BreakerSettings:
+    """Return the settings that an account's limits ask for: what refuses a trade, when it is seen, stops them all."""
+    return BreakerSettings(
+        # Without a limit nothing but the loss of all stops it.
+        most_loss=1.0 if limits.daily_loss is None else limits.daily_loss,
+        most_drawdown=1.0 if limits.drawdown is None else limits.drawdown,
+        most_orders=limits.orders_per_second,
+    )
+
+
+def _alarm(settings: BreakerSettings, reading: Reading) -> str | None:
+    """Return what opens the breaker; None for a calm reading."""
+    if reading.blind is not None:
+        return reading.blind
+    if reading.loss >= settings.most_loss:
+        return f"the loss of the day was {reading.loss:.2%}, at most {settings.most_loss:.2%} passes"
+    if reading.drawdown >= settings.most_drawdown:
+        return f"the drawdown was {reading.drawdown:.2%}, at most {settings.most_drawdown:.2%} passes"
+    if settings.most_orders is not None and reading.orders > settings.most_orders:
+        return f"{reading.orders} orders were made within a second, at most {settings.most_orders} pass"
+    if reading.volatility is not None and reading.volatility >= settings.most_volatility:
+        return (
+            f"volatility was {reading.volatility:.1f} times its long-run level, "
+            f"less than {settings.most_volatility:g} passes"
+        )
+    return None
 
 
 def _at(state: BreakerState, settings: BreakerSettings, now_ms: int) -> BreakerState:

@@ -135,13 +135,25 @@ class ProposedTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningHalt:
+    """Why positions may only be reduced; `share` of what opens one passes: 0, or the size of a breaker's trial."""
+
+    reason: str
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.share < 1.0:
+            raise ValueError(f"share of a halt must be in [0, 1), was {self.share}")
+
+
+@dataclass(frozen=True, slots=True)
 class LimitCheck:
     """What one limit says of a trade.
 
     Parameters
     ----------
     limit : str
-        Its name in `RiskLimits`, or "equity" or "minimum_notional".
+        Its name in `RiskLimits`, or "equity", "minimum_notional" or "halt".
     maximum, used : float
         The limit and how much of it was used before the trade: money, a share for losses, orders for their rate.
     headroom : float
@@ -180,8 +192,10 @@ class Assessment:
         return tuple(check.reason for check in self.checks if check.reason is not None)
 
 
-def assess(limits: RiskLimits, state: PortfolioState, trade: ProposedTrade) -> Assessment:
-    """Return how much of `trade` all limits allow, with each limit's headroom and reason.
+def assess(
+    limits: RiskLimits, state: PortfolioState, trade: ProposedTrade, halt: OpeningHalt | None = None
+) -> Assessment:
+    """Return how much of `trade` all limits, and a `halt` of what opens positions, allow, with headroom and reason.
 
     The same inputs give the same answer; nothing is reserved by it. The state must contain every order under way.
     """
@@ -209,6 +223,8 @@ def assess(limits: RiskLimits, state: PortfolioState, trade: ProposedTrade) -> A
             checks.append(_loss_check(name, share, before, state.equity, wanted, reducing))
     if limits.orders_per_second is not None:
         checks.append(_rate_check(limits.orders_per_second, state.orders_last_second, wanted))
+    if halt is not None:
+        checks.append(_halt_check(halt, wanted, reducing))
     allowed = min(check.allowed for check in checks)
     if allowed < trade.minimum_notional and allowed > reducing * (1.0 + ROUNDING):
         checks.append(_minimum_check(trade.minimum_notional, allowed, reducing))
@@ -274,6 +290,12 @@ def _rate_check(most: int, sent: int, wanted: float) -> LimitCheck:
         return LimitCheck("orders_per_second", most, sent, most - sent, wanted, None)
     reason = f"orders per second may be {most}, {sent} were sent: try again in a second"
     return LimitCheck("orders_per_second", most, sent, 0.0, 0.0, reason)
+
+
+def _halt_check(halt: OpeningHalt, wanted: float, reducing: float) -> LimitCheck:
+    allowed = reducing + halt.share * (wanted - reducing)
+    reason = f"{halt.reason}: {allowed:,.2f} of {wanted:,.2f} is allowed" if allowed < wanted else None
+    return LimitCheck("halt", halt.share, 0.0, halt.share, allowed, reason)
 
 
 def _minimum_check(minimum: float, allowed: float, reducing: float) -> LimitCheck:

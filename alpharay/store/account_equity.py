@@ -36,6 +36,21 @@ class EquityMark:
     day_start: Decimal
     peak: Decimal
 
+    @property
+    def day_loss(self) -> float:
+        """Share of the day's start that was lost; 0 when nothing was."""
+        return lost_share(self.equity, self.day_start)
+
+    @property
+    def drawdown(self) -> float:
+        """Share of the best that was lost; 0 at the best."""
+        return lost_share(self.equity, self.peak)
+
+
+def lost_share(now: Decimal, before: Decimal) -> float:
+    """Return the share that was lost, as the limits measure it: 0 when nothing was, or there was nothing to lose."""
+    return max(1.0 - float(now / before), 0.0) if before > 0 else 0.0
+
 
 def mark_equity(
     connection: Connection[TupleRow], account_id: str, book: Book, prices: Mapping[str, Decimal], *, time_ms: int

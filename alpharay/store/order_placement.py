@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from psycopg import Connection
@@ -19,11 +19,12 @@ from alpharay.portfolio.ledger import Side
 from alpharay.portfolio.order_proposal import OrderProposal, propose_order
 from alpharay.portfolio.orders import UNDER_WAY, Order, OrderState
 from alpharay.risk.limits import PortfolioState
-from alpharay.store.account_equity import mark_equity
+from alpharay.store.account_equity import equity_now, mark_equity
 from alpharay.store.accounts import account_named
 from alpharay.store.ledger import book_of
 from alpharay.store.orders import OrderConflictError, find_order, intend, orders_with
-from alpharay.store.trading_halts import require_trading
+from alpharay.store.reducing_orders import reducible_quantity
+from alpharay.store.trading_halts import trading_terms
 
 MOST_UNDER_WAY = 1_000
 """Orders under way that an account may have; more are not counted, so no more are made."""
@@ -81,13 +82,14 @@ def place_order(
     """Size, assess and store an order; with `dry_run` all of that is done and then undone.
 
     `prices` are the newest of what is held, under way and wanted; how old they may be is the caller's to say. `groups`
-    are those of the concentration limit. Raises TradingHaltedError, UnknownAccountError, OrderConflictError when the id
+    are those of the concentration limit. While only what opens positions is halted, an order is held to what reduces
+    its position. Raises TradingHaltedError when nothing may move, UnknownAccountError, OrderConflictError when the id
     belongs to an order of another account, symbol, side or limit, and ValueError when a price is missing.
     """
     with connection.transaction(force_rollback=dry_run):
         known = find_order(connection, wish.order_id)
         if known is None:
-            switch = require_trading(connection, wish.account_id)
+            terms = trading_terms(connection, wish.account_id)
             account_named(connection, wish.account_id)
             connection.execute("SELECT 1 FROM ledger_balances WHERE account_id = %s FOR UPDATE", (wish.account_id,))
             # A rival with the same id may have been first.
@@ -102,9 +104,14 @@ def place_order(
             wish.fraction,
             float(price),
             state=state,
-            limits=switch.limits,
+            limits=terms.switch.limits,
             frictions=frictions,
+            halt=terms.halt,
         )
+        if terms.halt is not None and terms.halt.share == 0.0:
+            # In values a limit price, or rounding, could make it more than is held.
+            room = reducible_quantity(connection, wish.account_id, wish.symbol, wish.side)
+            proposal = replace(proposal, quantity=min(proposal.quantity, room))
         if proposal.quantity == 0:
             return Placement(proposal, None)
         order = Order(
@@ -117,7 +124,7 @@ def place_order(
             limit_price=wish.limit_price,
             expires_ms=wish.expires_ms,
         )
-        return Placement(proposal, intend(connection, order, correlation_id=correlation_id))
+        return Placement(proposal, intend(connection, order, correlation_id=correlation_id, assessed=True))
 
 
 def portfolio_state(
@@ -127,13 +134,14 @@ def portfolio_state(
     *,
     now_ms: int,
     groups: Mapping[str, str] | None = None,
+    keep_mark: bool = True,
 ) -> PortfolioState:
-    """Return what an account holds and has under way at `prices`, as limits need it; marks its equity.
+    """Return what an account holds and has under way at `prices`, as limits need it; keeps the mark of its equity.
 
     Raises ValueError when something has no price, or too much is under way to be counted.
     """
     book = book_of(connection, account_id)
-    mark = mark_equity(connection, account_id, book, prices, time_ms=now_ms)
+    mark = (mark_equity if keep_mark else equity_now)(connection, account_id, book, prices, time_ms=now_ms)
     under_way = orders_with(connection, account_id, UNDER_WAY, limit=MOST_UNDER_WAY)
     if len(under_way) == MOST_UNDER_WAY:
         raise ValueError(f"account {account_id} must have fewer than {MOST_UNDER_WAY} orders under way: cancel some")

@@ -33,16 +33,20 @@ class UnknownOrderError(LookupError):
     """There is no order of that id."""
 
 
-def intend(connection: Connection[TupleRow], order: Order, *, correlation_id: str | None = None) -> OrderState:
+def intend(
+    connection: Connection[TupleRow], order: Order, *, correlation_id: str | None = None, assessed: bool = False
+) -> OrderState:
     """Store an order for its account's executor and return it as it stands.
 
-    The same order again, however often, is one order. Raises OrderConflictError when the id belongs to another one,
-    TradingHaltedError while the account or all are halted, UnknownAccountError, and ValueError when the symbol is not
-    settled in the account's currency.
+    The same order again, however often, is one order. One that was `assessed` in this transaction was held to
+    `trading_terms` there; any other is taken for one that opens a position. Raises OrderConflictError when the id
+    belongs to another one, TradingHaltedError while the account or all are halted, UnknownAccountError, and ValueError
+    when the symbol is not settled in the account's currency.
     """
     known = find_order(connection, order.order_id)
     if known is None:
-        require_trading(connection, order.account_id)
+        if not assessed:
+            require_trading(connection, order.account_id)
         account = account_named(connection, order.account_id)
         if settlement_currency(order.symbol) != account.currency:
             raise ValueError(f"symbol of account {order.account_id} must settle in {account.currency}: {order.symbol}")

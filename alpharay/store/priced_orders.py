@@ -15,7 +15,7 @@ from alpharay.store.accounts import account_named
 from alpharay.store.ledger import book_of
 from alpharay.store.order_placement import OrderWish, Placement, place_order
 from alpharay.store.orders import find_order
-from alpharay.store.trading_halts import require_trading
+from alpharay.store.trading_halts import trading_terms
 
 
 class PriceUnusableError(RuntimeError):
@@ -52,7 +52,7 @@ def place_at_newest_prices(
     prices: dict[str, DatedPrice] = {}
     if find_order(connection, wish.order_id) is None:
         # The locks of `place_order`, in its order: what is held and under way cannot change after its prices are read.
-        require_trading(connection, wish.account_id)
+        trading_terms(connection, wish.account_id)
         account_named(connection, wish.account_id)
         connection.execute("SELECT 1 FROM ledger_balances WHERE account_id = %s FOR UPDATE", (wish.account_id,))
         symbols = _symbols(connection, wish)

@@ -1,14 +1,18 @@
 """The kill switch, the circuit breaker and the limits of each account, and who changed them and why.
 
-A transaction that creates or releases an order calls `require_trading` first: it locks the account's row and that of
-all accounts FOR SHARE until it ends. A change locks the row FOR UPDATE. So a halt waits for the releases under way, and
-once it has committed, no release commits that has not seen it, whatever a replica has in memory.
+A halt of `ALL` stops every order. One of `INCREASES`, and a breaker that is open, stops what opens a position or adds
+to it: a way out stays open. A breaker that is half-open lets small trials through.
+
+A transaction that creates or releases an order calls `require_trading` or `trading_terms` first: they lock the
+account's row and that of all accounts FOR SHARE until it ends. A change locks the row FOR UPDATE. So a halt waits for
+the releases under way, and once it has committed, no release commits that has not seen it, whatever a replica has in
+memory.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -17,16 +21,16 @@ import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from alpharay.risk.circuit_breaker import BreakerState, Phase
-from alpharay.risk.limits import RiskLimits
+from alpharay.risk.circuit_breaker import BreakerState, Phase, breaker_settings
+from alpharay.risk.limits import OpeningHalt, RiskLimits
 
 ALL_ACCOUNTS = "*"
 PAPER = "paper"
 
 Kind = Literal["OPEN", "HALT", "RESUME", "LIMITS", "BREAKER"]
+Scope = Literal["ALL", "INCREASES"]
 
-_READ = "SELECT account, halted, phase, breaker, limits FROM trading_switches"
-
+_READ = "SELECT account, halted, halt_scope, phase, breaker, limits FROM trading_switches"
 
 _EVENTS = "SELECT event_id, account, kind, actor, reason, details, changed_at FROM trading_events"
 
@@ -49,6 +53,7 @@ class TradingSwitch:
 
     account: str
     halted: bool = False
+    scope: Scope = "ALL"
     breaker: BreakerState = field(default_factory=BreakerState)
     limits: RiskLimits = field(default_factory=RiskLimits)
 
@@ -57,14 +62,29 @@ class TradingSwitch:
         """The breaker's phase as it was stored."""
         return self.breaker.phase
 
-    def refusal(self, *, trial: bool = False) -> str | None:
-        """Return why no order may pass; None when one may. A `trial` passes a breaker that is half-open."""
-        whose = "all accounts are" if self.account == ALL_ACCOUNTS else f"account {self.account!r} is"
+    def refusal(self) -> str | None:
+        """Return why no order at all may pass; None when some may."""
+        return f"{self._whose} halted by the kill switch" if self.halted and self.scope == "ALL" else None
+
+    def opening_refusal(self, *, trial: bool = False) -> str | None:
+        """Return why nothing may pass that opens a position or adds to one; a `trial` passes a half-open breaker."""
         if self.halted:
-            return f"{whose} halted by the kill switch"
+            return self.refusal() or f"{self._whose} halted: positions may only be reduced"
         if self.phase == "closed" or (trial and self.phase == "half-open"):
             return None
-        return f"{whose} stopped by the circuit breaker ({self.phase}): {self.breaker.reason}"
+        return f"{self._whose} stopped by the circuit breaker ({self.phase}): {self.breaker.reason}"
+
+    @property
+    def _whose(self) -> str:
+        return "all accounts are" if self.account == ALL_ACCOUNTS else f"account {self.account!r} is"
+
+
+@dataclass(frozen=True, slots=True)
+class TradingTerms:
+    """An account's switch, and what keeps it, or all accounts, from opening positions; None when nothing does."""
+
+    switch: TradingSwitch
+    halt: OpeningHalt | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +101,7 @@ class TradingEvent:
 
 
 def require_trading(connection: Connection[TupleRow], account: str, *, trial: bool = False) -> TradingSwitch:
-    """Return the account's switch, held until the transaction ends; raises when no order may be created or released.
+    """Return the account's switch, held until the transaction ends; raises when a position may not be opened.
 
     Call it in the transaction of the order, before anything of it is written or sent. Raises TradingHaltedError, and
     UnknownAccountError for an account that was never opened. A breaker that is half-open lets nothing but a `trial`
@@ -89,10 +109,39 @@ def require_trading(connection: Connection[TupleRow], account: str, *, trial: bo
     """
     switches = _locked(connection, account, "SHARE")
     for switch in (switches[ALL_ACCOUNTS], switches[account]):
-        reason = switch.refusal(trial=trial)
+        reason = switch.opening_refusal(trial=trial)
         if reason is not None:
             raise TradingHaltedError(f"{reason}: nothing is released until it is resumed")
     return switches[account]
+
+
+def trading_terms(
+    connection: Connection[TupleRow], account: str, *, lock: Literal["SHARE", "UPDATE"] = "SHARE"
+) -> TradingTerms:
+    """Return under which terms an account may trade, held until the transaction ends; as `require_trading`.
+
+    Raises TradingHaltedError only when nothing may move: the caller holds an order to the terms. `lock` is that of the
+    account's own row, UPDATE for who is going to change it.
+    """
+    switches = _locked(connection, account, "SHARE") if lock == "SHARE" else _locked_to_change(connection, account)
+    both = (switches[ALL_ACCOUNTS], switches[account])
+    for switch in both:
+        reason = switch.refusal()
+        if reason is not None:
+            raise TradingHaltedError(f"{reason}: nothing is released until it is resumed")
+    return TradingTerms(switches[account], opening_halt(both))
+
+
+def opening_halt(switches: Iterable[TradingSwitch]) -> OpeningHalt | None:
+    """Return what keeps positions from being opened where all of `switches` count; None when nothing does."""
+    stopping = [switch for switch in switches if switch.opening_refusal() is not None]
+    if not stopping:
+        return None
+    trials = [
+        breaker_settings(switch.limits).trial_size if switch.opening_refusal(trial=True) is None else 0.0
+        for switch in stopping
+    ]
+    return OpeningHalt("; ".join(str(switch.opening_refusal()) for switch in stopping), min(trials))
 
 
 def open_account(
@@ -109,7 +158,7 @@ def open_account(
         (account, None if limits is None else _json(limits)),
     )
     if made.rowcount == 1:
-        _append(connection, None, account, "OPEN", actor, reason, limits)
+        _append(connection, None, account, "OPEN", actor, reason, None if limits is None else {"to": limits})
     return _locked(connection, account, "UPDATE")[account]
 
 
@@ -119,14 +168,23 @@ def halt(
     *,
     actor: str,
     reason: str,
+    scope: Scope = "ALL",
     event_id: str | None = None,
 ) -> TradingSwitch:
-    """Turn the kill switch of an account, or of all, in the connection's transaction; it waits for releases under way.
+    """Halt an account, or all, in the connection's transaction; it waits for releases under way.
 
-    A halt of what is halted is written down too. The same `event_id` again changes nothing, even after a resume.
-    Raises UnknownAccountError: a halt of a misspelt account would halt nobody.
+    A halt of what is halted is written down too, and never loosens it: from `ALL` only a resume leads to `INCREASES`.
+    The same `event_id` again changes nothing, even after a resume. Raises UnknownAccountError: a halt of a misspelt
+    account would halt nobody.
     """
-    return _switch(connection, account, "HALT", actor, reason, event_id)
+    _locked(connection, account, "UPDATE")
+    if _append(connection, event_id, account, "HALT", actor, reason, {"scope": scope}):
+        connection.execute(
+            "UPDATE trading_switches SET halted = true, "
+            "halt_scope = CASE WHEN halted AND halt_scope = 'ALL' THEN 'ALL' ELSE %s END WHERE account = %s",
+            (scope, account),
+        )
+    return _locked(connection, account, "UPDATE")[account]
 
 
 def resume(
@@ -137,26 +195,42 @@ def resume(
     reason: str,
     event_id: str | None = None,
 ) -> TradingSwitch:
-    """Turn the kill switch back; as `halt`. An account stays halted while all accounts are."""
-    return _switch(connection, account, "RESUME", actor, reason, event_id)
+    """Take a halt back; as `halt`. An account stays halted while all accounts are, and a breaker stays as it is."""
+    _locked(connection, account, "UPDATE")
+    if _append(connection, event_id, account, "RESUME", actor, reason, None):
+        connection.execute("UPDATE trading_switches SET halted = false WHERE account = %s", (account,))
+    return _locked(connection, account, "UPDATE")[account]
 
 
 def set_limits(
-    connection: Connection[TupleRow], account: str, limits: RiskLimits, *, actor: str, reason: str
+    connection: Connection[TupleRow],
+    account: str,
+    limits: RiskLimits,
+    *,
+    actor: str,
+    reason: str,
+    event_id: str | None = None,
 ) -> TradingSwitch:
-    """Set an account's limits; raises UnknownAccountError."""
-    _locked(connection, account, "UPDATE")
-    _append(connection, None, account, "LIMITS", actor, reason, limits)
-    connection.execute("UPDATE trading_switches SET limits = %s::jsonb WHERE account = %s", (_json(limits), account))
+    """Set an account's limits, and write down what they were; `event_id` as of `halt`. Raises UnknownAccountError."""
+    before = _locked(connection, account, "UPDATE")[account].limits
+    if _append(connection, event_id, account, "LIMITS", actor, reason, {"from": before, "to": limits}):
+        connection.execute(
+            "UPDATE trading_switches SET limits = %s::jsonb WHERE account = %s", (_json(limits), account)
+        )
     return _locked(connection, account, "UPDATE")[account]
 
 
 def change_breaker(
-    connection: Connection[TupleRow], account: str, change: Callable[[BreakerState], BreakerState], *, actor: str
+    connection: Connection[TupleRow],
+    account: str,
+    change: Callable[[BreakerState], BreakerState],
+    *,
+    actor: str,
+    evidence: object = None,
 ) -> BreakerState:
-    """Replace the breaker's state by what `change` makes of it, under the row's lock; a new phase is an event.
+    """Replace the breaker's state by what `change` makes of it, under the row's lock.
 
-    Raises UnknownAccountError.
+    A new phase is an event, with the `evidence` that it was decided by. Raises UnknownAccountError.
     """
     before = _locked(connection, account, "UPDATE")[account].breaker
     after = change(before)
@@ -164,7 +238,16 @@ def change_breaker(
         return before
     if after.phase != before.phase:
         reason = after.reason or f"was {before.phase}, is {after.phase}"
-        _append(connection, None, account, "BREAKER", actor, reason, {"from": before.phase, "to": after.phase})
+        details = {"from": before.phase, "to": after.phase}
+        _append(
+            connection,
+            None,
+            account,
+            "BREAKER",
+            actor,
+            reason,
+            details if evidence is None else {**details, "evidence": evidence},
+        )
     connection.execute(
         "UPDATE trading_switches SET phase = %s, breaker = %s::jsonb WHERE account = %s",
         (after.phase, _json(after), account),
@@ -188,15 +271,6 @@ def trading_events(
     return [TradingEvent(*row) for row in rows]
 
 
-def _switch(
-    connection: Connection[TupleRow], account: str, kind: Kind, actor: str, reason: str, event_id: str | None
-) -> TradingSwitch:
-    _locked(connection, account, "UPDATE")
-    if _append(connection, event_id, account, kind, actor, reason, None):
-        connection.execute("UPDATE trading_switches SET halted = %s WHERE account = %s", (kind == "HALT", account))
-    return _locked(connection, account, "UPDATE")[account]
-
-
 def _locked(
     connection: Connection[TupleRow], account: str, lock: Literal["SHARE", "UPDATE"]
 ) -> dict[str, TradingSwitch]:
@@ -207,8 +281,17 @@ def _locked(
     found = {str(row[0]): _switch_of(row) for row in rows}
     if len(found) < len(wanted):
         known = connection.execute("SELECT account FROM trading_switches ORDER BY account LIMIT 20").fetchall()
-        raise UnknownAccountError(f"account {account!r} is unknown; known are {', '.join(row[0] for row in known)}")
+        raise UnknownAccountError(
+            f"account {account[:64]!r} is unknown; known are {', '.join(row[0] for row in known)}"
+        )
     return found
+
+
+def _locked_to_change(connection: Connection[TupleRow], account: str) -> dict[str, TradingSwitch]:
+    """Return both switches, that of all accounts locked to share, then the account's own to change it."""
+    # The order of `_locked`, in two statements as the locks differ: '*' comes before every name.
+    every = _locked(connection, ALL_ACCOUNTS, "SHARE")
+    return every | _locked(connection, account, "UPDATE")
 
 
 def _append(
@@ -218,9 +301,12 @@ def _append(
     kind: Kind,
     actor: str,
     reason: str,
-    details: object,
+    details: Mapping[str, object] | None,
 ) -> bool:
-    """Append an event; False when it was appended before. Raises EventIdReusedError, ValueError without a reason."""
+    """Append an event; False when it was appended before. Raises EventIdReusedError, ValueError without a reason.
+
+    A repetition must agree in all details but `from`, which is what the first one has changed.
+    """
     for name, text in (("actor", actor), ("reason", reason)):
         if not text.strip():
             raise ValueError(f"{name} of a change must say something, was {text!r}")
@@ -232,19 +318,29 @@ def _append(
     )
     if made.rowcount == 1:
         return True
-    known = connection.execute("SELECT account, kind FROM trading_events WHERE event_id = %s", (event_id,)).fetchone()
-    if known != (account, kind):
-        raise EventIdReusedError(f"event_id {event_id!r} belongs to another change, {known}: make a new id")
+    known = connection.execute(
+        "SELECT account, kind, details FROM trading_events WHERE event_id = %s", (event_id,)
+    ).fetchone()
+    assert known is not None, "it is there, or it would have been inserted"
+    if known[:2] != (account, kind) or not _agree(known[2], details):
+        raise EventIdReusedError(f"event_id {event_id!r} belongs to another change, {known[:2]}: make a new id")
     return False
 
 
+def _agree(known: Mapping[str, object] | None, details: Mapping[str, object] | None) -> bool:
+    # A halt from before halts had a scope has no details.
+    asked: Mapping[str, object] = msgspec.to_builtins(details or {})
+    return known is None or all(known.get(name) == value for name, value in asked.items() if name != "from")
+
+
 def _switch_of(row: TupleRow) -> TradingSwitch:
-    account, halted, phase, breaker, limits = row
+    account, halted, scope, phase, breaker, limits = row
     state = BreakerState() if breaker is None else msgspec.convert(breaker, BreakerState)
     assert state.phase == phase, f"breaker of {account} is {state.phase} in its state and {phase} in its column"
     return TradingSwitch(
         account=account,
         halted=halted,
+        scope=scope,
         breaker=state,
         limits=RiskLimits() if limits is None else msgspec.convert(limits, RiskLimits),
     )

@@ -8,10 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpharay.risk.circuit_breaker import MOST_OUTCOMES, BreakerSettings, BreakerState, Reading, admit, read, record
+from alpharay.risk.circuit_breaker import (
+    MOST_OUTCOMES,
+    BreakerSettings,
+    BreakerState,
+    Reading,
+    admit,
+    breaker_settings,
+    read,
+    record,
+)
+from alpharay.risk.limits import RiskLimits
 
 SETTINGS = BreakerSettings(
     most_loss=0.05,
+    most_orders=5,
     most_volatility=3.0,
     most_errors=0.5,
     least_outcomes=4,
@@ -40,9 +51,16 @@ def test_calm_market_passes_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reading", "word"), [(Reading(loss=0.05), "loss"), (Reading(loss=0.0, volatility=3.0), "volatility")]
+    ("reading", "word"),
+    [
+        (Reading(loss=0.05), "loss of the day was 5.00%"),
+        (Reading(loss=0.0, volatility=3.0), "volatility was 3.0 times"),
+        (Reading(loss=0.0, drawdown=0.1), "drawdown was 10.00%"),
+        (Reading(loss=0.0, orders=6), "6 orders were made within a second"),
+        (Reading(loss=0.0, blind="the newest price of BTC/USD was 900 s old"), "900 s old"),
+    ],
 )
-def test_loss_and_volatility_open_it_and_say_so(reading: Reading, word: str) -> None:
+def test_each_alarm_opens_it_and_says_so(reading: Reading, word: str) -> None:
     state = read(BreakerState(), SETTINGS, reading, 100)
     admission, _ = admit(state, SETTINGS, 150)
     assert state.phase == "open"
@@ -53,7 +71,7 @@ def test_loss_and_volatility_open_it_and_say_so(reading: Reading, word: str) -> 
 
 
 def test_readings_below_the_marks_do_not_open_it() -> None:
-    state = read(BreakerState(), SETTINGS, Reading(loss=0.0499, volatility=2.99), 0)
+    state = read(BreakerState(), SETTINGS, Reading(loss=0.0499, volatility=2.99, drawdown=0.0999, orders=5), 0)
     assert read(state, SETTINGS, Reading(loss=-0.2, volatility=None), 1).phase == "closed"
 
 
@@ -137,7 +155,19 @@ def test_clock_that_goes_back_changes_nothing() -> None:
     assert admission.retry_after_ms == 1_000
 
 
+def test_settings_are_those_of_the_limits() -> None:
+    made = breaker_settings(RiskLimits(daily_loss=0.02, drawdown=None, orders_per_second=3))
+    assert (made.most_loss, made.most_drawdown, made.most_orders) == (0.02, 1.0, 3)
+    free = breaker_settings(RiskLimits(daily_loss=None, orders_per_second=None))
+    calm = read(BreakerState(), free, Reading(loss=0.99, orders=1_000), 0)
+    assert calm.phase == "closed"
+
+
 def test_values_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="drawdown of a reading must be finite"):
+        Reading(loss=0.0, drawdown=math.inf)
+    with pytest.raises(ValueError, match="most_orders"):
+        BreakerSettings(most_orders=-1)
     with pytest.raises(ValueError, match="loss of a reading must be finite"):
         Reading(loss=math.nan)
     with pytest.raises(ValueError, match="volatility of a reading"):
