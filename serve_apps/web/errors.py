@@ -19,6 +19,7 @@ STATUS = {
     "unknown_pair": 404,
     "unknown_account": 404,
     "unknown_order": 404,
+    "unknown_signal": 404,
     "method_not_allowed": 405,
     # The request is right, but the state it meets is not: a conflict, which passes with the next candle. Not 503:
     # the service works, and a proxy that sees 503 would take it out of its rotation or try again at once.
