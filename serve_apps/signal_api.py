@@ -15,6 +15,8 @@ from alpharay.signals.refusal import RefusedError
 from alpharay.signals.request import EXAMPLE, SignalRequest
 from alpharay.signals.snapshot import StrategyVote
 from serve_apps.edges.edges import Edges
+from serve_apps.signal_analytics import SignalAnalytics
+from serve_apps.signal_analytics_api import ANALYTICS_PATHS, add_analytics
 from serve_apps.signal_metrics import SignalMetrics
 from serve_apps.signal_service import SignalService
 from serve_apps.web.answers import JSON, request_id
@@ -31,8 +33,14 @@ log = logging.getLogger("ray.serve")
 """Serve's own logger: its JSON lines carry route, replica and request id."""
 
 
-def signal_api(service: SignalService, *, versions: dict[str, str], edges: Edges | None = None) -> FastAPI:
-    """Return the service's ASGI application; it tells of the `edges` that it stands behind."""
+def signal_api(
+    service: SignalService,
+    *,
+    versions: dict[str, str],
+    edges: Edges | None = None,
+    analytics: SignalAnalytics | None = None,
+) -> FastAPI:
+    """Return the service's ASGI application; it tells of the `edges` that it stands behind, and has `analytics`."""
     api = FastAPI(
         title="AlphaRay signals",
         version=alpharay.__version__,
@@ -87,12 +95,15 @@ def signal_api(service: SignalService, *, versions: dict[str, str], edges: Edges
         _read_gauges(metrics, service)
         return metrics.text()
 
+    if analytics is not None:
+        add_analytics(api, analytics, metrics.registry)
+    paths = PATHS if analytics is None else (*PATHS, *ANALYTICS_PATHS)
     add_status_route(api, "Snapshot, markets, strategies, versions", service.status, edges=edges, versions=versions)
     add_metrics_route(api, metrics_text)
     # After the route that must be found first.
-    add_error_routes(api, PATHS)
+    add_error_routes(api, paths)
     _add_health(api, service)
-    add_documents(api, _schemas(), PATHS)
+    add_documents(api, _schemas(), paths)
     return api
 
 
