@@ -33,6 +33,7 @@ from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.serve_log import log_through_serve
+from serve_apps.signal_analytics import signal_analytics
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_scaling import CPU_REQUEST, MEMORY_REQUEST, signal_autoscaler
@@ -78,12 +79,21 @@ class SignalServer(MeasuredReplica):
             ),
             default_quote=current.default_quote,
         )
+        # Of its own: a long reading of what became of signals must not hold up the snapshot.
+        self._analytics_pool = open_pool(
+            current.require("database_url"),
+            application="alpharay-signal-analytics",
+            max_connections=2,
+            statement_timeout_s=BATCH_STATEMENT_TIMEOUT_S,
+        )
+        self._analytics = signal_analytics(self._analytics_pool, default_quote=current.default_quote)
         refresher.start()
+        self._analytics.start()
 
     def __serve_build_asgi_app__(self) -> GuardedApplication:
         """Return the HTTP application behind its edges."""
         versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
-        api = signal_api(self._service, versions=versions, edges=self._edges)
+        api = signal_api(self._service, versions=versions, edges=self._edges, analytics=self._analytics)
         api.add_middleware(self.in_flight.counted)
         return GuardedApplication(api, self._edges)
 
@@ -100,6 +110,10 @@ class SignalServer(MeasuredReplica):
             if service.publisher is not None:
                 service.publisher.close()
             self._pool.close(timeout=2.0)
+        analytics = getattr(self, "_analytics", None)
+        if analytics is not None:
+            analytics.stop()
+            self._analytics_pool.close(timeout=2.0)
 
 
 def snapshot_source(pool: DatabasePool, clock: ExchangeClock) -> Callable[[], Snapshot]:
