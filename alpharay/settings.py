@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     signal_max_price_deviation: float = Field(
         default=0.5, gt=0, description="how far a client's price may be from the last close, as a fraction of it"
     )
+    signal_account: str = Field(
+        default="paper", description="the account whose kill switch, limits and positions signals are held against"
+    )
     queue_limit: int = Field(
         default=20_000,
         ge=1,
@@ -60,6 +63,19 @@ class Settings(BaseSettings):
         default="", description="users' Python files whose indicators stored strategies need: path[,path]"
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="of jobs and actors; auto: text on a terminal, else one JSON object a line"
+    )
+    otlp_endpoint: str | None = Field(
+        default=None, description="where traces go, OTLP over HTTP: http://host:port; unset: none are made"
+    )
+    otlp_headers: SecretStr | None = Field(default=None, description="headers sent there: NAME=VALUE[,NAME=VALUE]")
+    trace_sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="the share of traces that begin here and are kept; others decide themselves",
+    )
     authentication: Literal["auto", "off", "required"] = Field(
         default="auto",
         description="auto: clients need a key or token where any are configured, else only this machine is answered; "

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from alpharay.bus.producer import MessageProducer, PublishError
+from alpharay.telemetry.origin import Origin, caused_by, current_origin
 
 QUEUE_MESSAGES = 10_000
 BATCH_MESSAGES = 1_000
@@ -28,6 +29,8 @@ class _Waiting(NamedTuple):
     message: msgspec.Struct
     key: str
     correlation_id: str
+    origin: Origin | None
+    """What caused it, where that is traced."""
 
 
 class BackgroundPublisher:
@@ -64,7 +67,9 @@ class BackgroundPublisher:
                 log.error("publisher.queue_full", topic=topic, limit=self._limit)
             self.dropped += 1
             return False
-        self._queue.append(_Waiting(topic, message, key, correlation_id))
+        origin = current_origin()
+        traced = origin if origin is not None and origin.traceparent is not None else None
+        self._queue.append(_Waiting(topic, message, key, correlation_id, traced))
         return True
 
     @property
@@ -99,7 +104,8 @@ class BackgroundPublisher:
             if self._producer is None:
                 self._producer = self._open_producer()
             for item in batch:
-                self._producer.publish(item.topic, item.message, key=item.key, correlation_id=item.correlation_id)
+                with caused_by(item.origin):
+                    self._producer.publish(item.topic, item.message, key=item.key, correlation_id=item.correlation_id)
             self._producer.flush(FLUSH_TIMEOUT_S)
         except PublishError as error:
             self.failures += 1

@@ -15,7 +15,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from alpharay.bus.producer import CORRELATION_ID
+from alpharay.telemetry.origin import CORRELATION_ID, Origin, origin_of_headers
 
 REQUEST_TIMEOUT_S = 10.0
 
@@ -96,6 +96,12 @@ def correlation_id(message: Message) -> str | None:
         if name == CORRELATION_ID and value is not None:
             return bytes(value).decode(errors="replace")
     return None
+
+
+def message_origin(message: Message) -> Origin | None:
+    """Return what caused a message, as its headers tell; None when they hold no correlation id."""
+    told = {name: bytes(value).decode(errors="replace") for name, value in message.headers() or () if value is not None}
+    return origin_of_headers(told)
 
 
 def log_consumer_error(error: KafkaError) -> None:

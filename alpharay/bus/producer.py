@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from types import TracebackType
 
 import msgspec
@@ -11,9 +12,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from alpharay.bus.codec import encode
-
-CORRELATION_ID = "correlation-id"
-"""The header that follows one request through every message it causes."""
+from alpharay.telemetry.origin import CORRELATION_ID, TRACEPARENT, current_origin
+from alpharay.telemetry.spans import span
 
 QUEUE_MESSAGES = 100_000
 QUEUE_KIBIBYTES = 128 * 1024
@@ -85,8 +85,14 @@ class MessageProducer:
         correlation_id: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Queue a value that is encoded already; `publish` says the rest."""
-        fields = {**(headers or {}), CORRELATION_ID: correlation_id or uuid.uuid4().hex}
+        """Queue a value that is encoded already; `publish` says the rest.
+
+        Its headers tell of the origin of the work under way, where they do not tell of another one.
+        """
+        with span(f"send {topic}", "producer", {"messaging.system": "kafka", "messaging.destination.name": topic}):
+            self._queue(topic, value, key, _headers(correlation_id, headers or {}))
+
+    def _queue(self, topic: str, value: bytes, key: str | None, headers: dict[str, str]) -> None:
         give_up_at = time.monotonic() + DELIVERY_TIMEOUT_S
         while True:
             try:
@@ -94,7 +100,7 @@ class MessageProducer:
                     topic,
                     value,
                     key=key,
-                    headers=[(name, text.encode()) for name, text in fields.items()],
+                    headers=[(name, text.encode()) for name, text in headers.items()],
                     on_delivery=self._on_delivery,
                 )
             except BufferError:
@@ -147,6 +153,16 @@ class MessageProducer:
         self._failed += 1
         if len(self._failures) < 3:
             self._failures.append(f"{message.topic()}: {error.str()}")
+
+
+def _headers(correlation_id: str | None, told: Mapping[str, str]) -> dict[str, str]:
+    origin = current_origin()
+    known = correlation_id or told.get(CORRELATION_ID) or (None if origin is None else origin.correlation_id)
+    headers = {**told, CORRELATION_ID: known or uuid.uuid4().hex}
+    # A span under way is nearer than the one that was told when the message was stored: its parent is that one.
+    if origin is not None and origin.traceparent is not None:
+        headers[TRACEPARENT] = origin.traceparent
+    return headers
 
 
 def _log_error(error: KafkaError) -> None:

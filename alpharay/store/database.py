@@ -12,6 +12,8 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from alpharay.store.database_metrics import CONNECTION_LOSSES, MeasuredPool, measured_cursor
+
 Result = TypeVar("Result")
 DatabasePool = ConnectionPool[Connection[TupleRow]]
 
@@ -46,9 +48,10 @@ def open_pool(
         f"-c statement_timeout={int(statement_timeout_s * 1000)} -c lock_timeout={LOCK_TIMEOUT_S * 1000} "
         "-c idle_in_transaction_session_timeout=120000 -c timezone=UTC"
     )
-    return ConnectionPool(
+    return MeasuredPool(
         database_url,
         kwargs={
+            "cursor_factory": measured_cursor(application),
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": application,
             "options": options,
@@ -100,4 +103,5 @@ def in_transaction(
 
 def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
+    CONNECTION_LOSSES.inc()
     log.warning("database.connection_lost", attempt=state.attempt_number, error=str(error))

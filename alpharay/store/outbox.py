@@ -10,8 +10,9 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.bus.codec import encode
-from alpharay.bus.producer import CORRELATION_ID, MessageProducer
+from alpharay.bus.producer import MessageProducer
 from alpharay.store.database import DatabasePool
+from alpharay.telemetry.origin import CORRELATION_ID, TRACEPARENT, caused_by, current_origin, origin_of_headers
 
 MESSAGE_ID = "message-id"
 BATCH_ROWS = 500
@@ -46,9 +47,10 @@ def add_to_outbox(
 ) -> bool:
     """Store a message for publication in the connection's transaction.
 
-    False when the id is stored already.
+    Its headers tell of the origin of the work under way, with `correlation_id` where one is given. False when the
+    message's id is stored already.
     """
-    headers = {MESSAGE_ID: message_id, **({CORRELATION_ID: correlation_id} if correlation_id else {})}
+    headers = {MESSAGE_ID: message_id, **_told(correlation_id)}
     added = connection.execute(
         "INSERT INTO outbox (message_id, topic, key, value, headers) VALUES (%s, %s, %s, %s, %s::jsonb) "
         "ON CONFLICT (message_id) DO NOTHING",
@@ -74,16 +76,23 @@ def publish_outbox(pool: DatabasePool, producer: MessageProducer, *, limit: int 
         if not rows:
             return 0
         for _, topic, key, value, headers in rows:
-            producer.publish_bytes(
-                topic,
-                value.encode(),
-                key=key,
-                correlation_id=headers.get(CORRELATION_ID),
-                headers=headers,
-            )
+            with caused_by(origin_of_headers(headers)):
+                producer.publish_bytes(topic, value.encode(), key=key, headers=headers)
         producer.flush()
         connection.execute("UPDATE outbox SET published_at = now() WHERE id = ANY(%s)", ([row[0] for row in rows],))
         return len(rows)
+
+
+def _told(correlation_id: str | None) -> dict[str, str]:
+    origin = current_origin()
+    told = {}
+    if correlation_id is not None:
+        told[CORRELATION_ID] = correlation_id
+    elif origin is not None:
+        told[CORRELATION_ID] = origin.correlation_id
+    if origin is not None and origin.traceparent is not None:
+        told[TRACEPARENT] = origin.traceparent
+    return told
 
 
 def waiting_messages(connection: Connection[TupleRow]) -> int:

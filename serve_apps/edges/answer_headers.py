@@ -1,9 +1,10 @@
-"""The headers of every answer, whoever made it: security headers and what the edges add to this one."""
+"""Where a request's call begins: what causes it is known from here on, and every answer has the edges' headers."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from alpharay.telemetry.origin import reset_origin, set_origin
 from serve_apps.edges.call import begin_call
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -40,4 +41,8 @@ class AnswerHeaders:
                 message = {**message, "headers": headers + call.headers}
             await send(message)
 
-        await self._app(scope, receive, add_headers)
+        token = set_origin(call.origin)
+        try:
+            await self._app(scope, receive, add_headers)
+        finally:
+            reset_origin(token)

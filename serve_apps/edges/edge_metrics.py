@@ -5,12 +5,14 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from serve_apps.edges.rate_limit import RateLimit
+from serve_apps.edges.request_metrics import RequestMetrics
 
 
 class EdgeMetrics:
-    """Counts refusals; the state of the rate limit is read when it is scraped."""
+    """Counts requests and refusals; the state of the rate limit is read when it is scraped."""
 
-    def __init__(self, rate_limit: RateLimit | None) -> None:
+    def __init__(self, application: str, rate_limit: RateLimit | None) -> None:
+        self.requests = RequestMetrics(application)
         self.refusals = Counter(
             "alpharay_edge_refusals", "Requests refused before the application saw them.", ["code"], registry=None
         )
@@ -27,5 +29,6 @@ class EdgeMetrics:
 
     def register(self, registry: CollectorRegistry) -> None:
         """Add the metrics to an application's."""
+        self.requests.register(registry)
         for collector in (self.refusals, self.degraded, self.failures):
             registry.register(collector)

@@ -79,7 +79,7 @@ def edges_of(current: Settings, application: str, rules: tuple[AccessRule, ...] 
         max_bytes=current.request_max_bytes,
         time_limit_s=current.request_time_limit_s,
         allowed_origins=_listed(current.allowed_origins),
-        metrics=EdgeMetrics(rate_limit),
+        metrics=EdgeMetrics(application, rate_limit),
     )
 
 

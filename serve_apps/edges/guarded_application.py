@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from alpharay.telemetry.spans import is_tracing
 from serve_apps.edges.admission import Admission
 from serve_apps.edges.answer_headers import AnswerHeaders
 from serve_apps.edges.body_limit import BodyLimit
 from serve_apps.edges.edges import Edges
 from serve_apps.edges.refusals import Refusals
+from serve_apps.edges.request_metrics import MeasuredRequests
+from serve_apps.edges.request_trace import TracedRequests
 from serve_apps.edges.time_limit import TimeLimit
 
-_ASKED_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID")
+_ASKED_HEADERS = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
 _TOLD_HEADERS = (
-    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "X-Request-ID", "Idempotent-Replayed",
+    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "X-Request-ID", "X-Correlation-ID",
+    "Idempotent-Replayed",
 )  # fmt: skip
 
 
@@ -42,7 +46,9 @@ class GuardedApplication:
             if allowed
             else refusals
         )
-        self._outermost = AnswerHeaders(shared)
+        measured: ASGIApp = MeasuredRequests(shared, edges.metrics.requests, api.routes)
+        # Nothing stands in the way of requests that are not traced.
+        self._outermost = AnswerHeaders(TracedRequests(measured, api.routes) if is_tracing() else measured)
 
     @property
     def routes(self) -> Sequence[BaseRoute]:

@@ -8,6 +8,8 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from alpharay.signals.refusal import RefusedError
+from alpharay.telemetry.origin import clean_correlation_id, current_origin
 from serve_apps.web.errors import error_response
 from serve_apps.web.json_body import read_json_body
 
@@ -73,7 +76,9 @@ class Answers:
             if executor is None:
                 found = ask(body)
             else:
-                found = await asyncio.get_running_loop().run_in_executor(executor, ask, body)
+                # With the request's context: what it stores and logs tells of its origin.
+                work = partial(copy_context().run, ask, body)
+                found = await asyncio.get_running_loop().run_in_executor(executor, work)
             outcome = found.get("decision", "ok")
             told = {name: found[name] for name in self._told if name in found}
             response = json_response(found)
@@ -102,7 +107,9 @@ def request_id(request: Request) -> str:
     """Return the id that the client has given its request, or the one that it is given here."""
     given: str | None = getattr(request.state, "request_id", None)
     if given is None:
-        given = (request.headers.get("x-request-id") or uuid.uuid4().hex)[:128]
+        origin = current_origin()
+        given = clean_correlation_id(request.headers.get("x-request-id")) if origin is None else origin.correlation_id
+        given = given or uuid.uuid4().hex
         request.state.request_id = given
     return given
 

@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse, Response
 
+from alpharay.telemetry.mirror import joined
+from alpharay.telemetry.registry import CONTENT_TYPE, exposition
 from serve_apps.edges.edges import Edges
 from serve_apps.web.answers import json_response
 
@@ -56,11 +58,13 @@ def add_health_routes(
 
 
 def add_metrics_route(api: FastAPI, text: Callable[[], bytes]) -> None:
-    """Add `/metrics`, read by `text` at each scrape."""
+    """Add `/metrics`: what `text` returns at each scrape, and the process's own."""
+    whole = joined((text, exposition))
+    api.state.metrics_text = whole
 
     @api.get("/metrics", summary="Metrics of this replica in Prometheus' text format", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
-        return Response(text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(whole(), media_type=CONTENT_TYPE)
 
 
 def add_status_route(
