@@ -18,9 +18,8 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from alpharay.bus.messages import DiscoveryRequest
-from alpharay.discovery.checkpoint import Checkpoint, CheckpointError, checkpoint_from, joined
-from alpharay.discovery.search import DiscoveryReport, Generation
-from alpharay.store.checkpoints import load_checkpoints, save_checkpoints
+from alpharay.discovery.report import Generation
+from alpharay.store.checkpoints import StoredCheckpoint, load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.runs import (
     LEASE_S,
@@ -34,16 +33,12 @@ from alpharay.store.runs import (
     reopen_run,
     withdraw_run,
 )
-from ray_jobs.discovery_messages import (
-    answered,
-    champion_messages,
-    generation_progress,
-    run_progress,
-    searched_timeframe,
-)
+from ray_jobs.discovery_messages import generation_progress, searched_timeframe
 from ray_jobs.lease_keeper import LeaseKeeper
 from ray_jobs.lease_owner import is_gone, owner_name
-from ray_jobs.queued_discovery import CHECKPOINT_S, stored_checkpoint
+from ray_jobs.queued_discovery import CHECKPOINT_S
+from ray_jobs.request_search import Found
+from ray_jobs.stored_states import ContentOf
 
 Outcome = Literal["stored", "known"]
 
@@ -78,29 +73,20 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
         self._keeper.__exit__(None, None, None)
 
     @property
-    def checkpoint(self) -> Checkpoint | None:
-        """What an earlier process that was killed has left of these runs."""
+    def stored(self) -> dict[str, StoredCheckpoint]:
+        """What an earlier process that was killed has left of these runs, by run id."""
         with self._pool.connection() as connection:
-            stored = load_checkpoints(connection, [run.run_id for run in self._runs.values()])
-        found = []
-        for run_id, item in stored.items():
-            try:
-                found.append(checkpoint_from(item.content))
-            except CheckpointError as error:
-                log.warning("discovery.begins_anew", run_id=run_id, reason=str(error))
-        return joined(found) if found else None
+            return load_checkpoints(connection, [run.run_id for run in self._runs.values()])
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Store how far the search is, but not more often than every `CHECKPOINT_S`.
+    def save(self, content_of: ContentOf) -> None:
+        """Store how far the searches are, but not more often than every `CHECKPOINT_S`.
 
         While the database cannot be reached the search goes on without.
         """
         if time.monotonic() - self._saved_at < CHECKPOINT_S:
             return
         content = [
-            (run.lease, stored_checkpoint(Checkpoint((search,))))
-            for (name, timeframe), run in self._runs.items()
-            if (search := checkpoint.of(name, timeframe)) is not None and self._keeper.held([run.lease])
+            (run.lease, content_of(run.request)) for run in self._runs.values() if self._keeper.held([run.lease])
         ]
         try:
             with self._pool.connection() as connection:
@@ -115,14 +101,18 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
         if run is not None:
             self._progress[run.run_id] = generation_progress(generation)
 
-    def store(self, reports: Sequence[DiscoveryReport]) -> list[Outcome]:
+    def store(self, found: Sequence[Found]) -> list[Outcome]:
         """Store each search as a finished run with its champions in the outbox; tell which were known before."""
-        return [in_transaction(self._pool, self._storing(report)) for report in reports]
+        return [in_transaction(self._pool, self._storing(item)) for item in found]
 
-    def _storing(self, report: DiscoveryReport) -> Callable[[Connection[TupleRow]], Outcome]:
-        search = (report.strategy.name, report.parts.candles.timeframe)
-        request = answered(self._requests[search], report)
-        run = self._runs.get(search)
+    def withdraw(self) -> None:
+        """Remove the runs, which have found nothing to store."""
+        for run in self._runs.values():
+            in_transaction(self._pool, lambda connection, run=run: withdraw_run(connection, run))  # type: ignore[misc]
+
+    def _storing(self, found: Found) -> Callable[[Connection[TupleRow]], Outcome]:
+        request = found.request
+        run = self._runs.get(_search_of(request))
 
         def store(connection: Connection[TupleRow]) -> Outcome:
             done = run
@@ -130,11 +120,11 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
                 # Cut short: it is a shorter search, with an id of its own.
                 if run is not None:
                     withdraw_run(connection, run)
-                if not report.log or not enqueue_run(connection, request):
+                if not found.generations or not enqueue_run(connection, request):
                     return "known"
                 done = claim_run(connection, owner_name(), request.run_id)
             assert done is not None, "a run that this transaction has queued can be claimed"
-            finish_run(connection, done, champion_messages(request, report), progress=run_progress(report))
+            finish_run(connection, done, found.messages, progress=found.progress)
             return "stored"
 
         return store

@@ -57,6 +57,7 @@ from alpharay.settings import SettingMissingError, Settings, settings, state_fol
 from ray_jobs.result_files import NO_FILES, ResultFiles, write_results
 
 if TYPE_CHECKING:
+    from alpharay.bus.messages import DiscoveryRequest
     from alpharay.discovery.checkpoint import Checkpoint
     from alpharay.discovery.search import DiscoveryReport, Generation
     from alpharay.market.candles import Candles
@@ -185,7 +186,7 @@ def main(
                 workers=workers,
                 time_budget_s=time_budget,
             )
-            discover_pool(current, together, _console(error=as_json), as_json=as_json)
+            discover_pool(current, together, _console(error=as_json), store=not no_store, as_json=as_json)
             return
         asked = MarketDiscovery(
             symbol=resolve_symbol(symbol or "", current.default_quote),
@@ -217,14 +218,15 @@ def discover_now(
     """Search one market's strategies now; show, store, plot and write what was found."""
     from alpharay.discovery.equity_plot import write_equity_plot
     from alpharay.discovery.leaderboard import leaderboard_table, report_json
-    from ray_jobs.discovery_messages import answered
     from ray_jobs.market_discovery import read_market, requests_for
+    from ray_jobs.request_search import found_by
 
     console = _console(error=as_json)
     candles = read_market(current, asked)
     console.print(f"{len(candles):,} candles of {candles.exchange} {candles.symbol} {candles.timeframe} read")
+    requests = requests_for(asked, candles)
     if store:
-        reports, outcomes = _search_and_store(current, asked, candles, console)
+        reports, outcomes = _search_and_store(current, asked, requests, candles, console)
     else:
         reports, outcomes = _search(current, asked, candles, console), []
     if any(report.stop_reason == "interrupted" for report in reports):
@@ -242,9 +244,7 @@ def discover_now(
     plotted = f"{candles.symbol}-{candles.timeframe}-{datetime.now(UTC):%Y%m%dT%H%M%S}.html".replace("/", "-")
     plot = write_equity_plot(reports, (out or state_folder() / OUTPUT_FOLDER) / plotted)
     console.print(f"equity plot: {plot.resolve()}", soft_wrap=True, highlight=False)
-    ids = [
-        answered(request, report).run_id for request, report in zip(requests_for(asked, candles), reports, strict=True)
-    ]
+    ids = [found_by(*pair).request.run_id for pair in zip(requests, reports, strict=True)]
     written = write_results(files, reports, run_id=ids[0] if len(ids) == 1 else "")
     for name, file in written.items():
         console.print(f"{name}: {file}", soft_wrap=True, highlight=False, markup=False)
@@ -254,18 +254,20 @@ def discover_now(
 
 
 def _search_and_store(
-    current: Settings, asked: MarketDiscovery, candles: Candles, console: Console
+    current: Settings, asked: MarketDiscovery, requests: list[DiscoveryRequest], candles: Candles, console: Console
 ) -> tuple[list[DiscoveryReport], list[Outcome]]:
     """Search as runs of the store: killed in the middle, the same command goes on from where they are."""
     from ray_jobs.direct_runs import DirectRuns
-    from ray_jobs.market_discovery import discovery_pool, requests_for
+    from ray_jobs.market_discovery import discovery_pool
+    from ray_jobs.request_search import found_by
+    from ray_jobs.stored_states import stored_search
 
-    with discovery_pool(current) as pool, DirectRuns(pool, requests_for(asked, candles)) as runs:
-        before = runs.checkpoint
+    with discovery_pool(current) as pool, DirectRuns(pool, requests) as runs:
+        before = stored_search(runs.stored)
         if before is not None:
             console.print(f"going on with {len(before.searches)} searches that were cut off")
         reports = _search(current, asked, candles, console, runs=runs, before=before)
-        return reports, runs.store(reports)
+        return reports, runs.store([found_by(*pair) for pair in zip(requests, reports, strict=True)])
 
 
 def _search(
@@ -279,6 +281,7 @@ def _search(
 ) -> list[DiscoveryReport]:
     from alpharay.discovery.progress import DiscoveryProgress
     from ray_jobs.market_discovery import open_executor, search_market
+    from ray_jobs.stored_states import contents_of_search
 
     with (
         open_executor(asked.workers, current) as executor,
@@ -290,8 +293,12 @@ def _search(
             if runs is not None:
                 runs.note(generation)
 
+        def save(checkpoint: Checkpoint) -> None:
+            if runs is not None:
+                runs.save(contents_of_search(checkpoint))
+
         return search_market(
-            asked, candles, executor, tell, resume=before, on_checkpoint=None if runs is None else runs.save
+            asked, candles, executor, tell, resume=before, on_checkpoint=None if runs is None else save
         )
 
 

@@ -18,21 +18,23 @@ A larger evolution on hours, of small rules, for two minutes at most, with a rep
     python -m ray_jobs.evolve --symbol BTC --timeframe 1h --population 400 --generations 60 --most-nodes 8 \
         --time-budget 120 --report evolved.html
 
-On the workers of the cluster, as a job:
+On an account of money, with an exchange's fee tiers, ticks and lots:
+
+    python -m ray_jobs.evolve --symbol BTC --timeframe 4h --frictions examples/exchange_costs.json
+
+On the workers of the cluster, as a job; killed, it is gone on with by the same command, and finds the same rules:
 
     ray job submit -- python -m ray_jobs.evolve --symbol BTC --timeframe 1h --json
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -41,22 +43,20 @@ from alpharay.settings import SettingMissingError, Settings, settings
 from ray_jobs.result_files import ResultFiles, write_results
 
 if TYPE_CHECKING:
-    from psycopg import Connection
-    from psycopg.rows import TupleRow
-
     from alpharay.backtest.costs import Costs
+    from alpharay.backtest.frictions import Frictions
     from alpharay.bus.messages import DiscoveryRequest
-    from alpharay.discovery.report import DiscoveryReport
-    from alpharay.discovery.rule_evolution import EvolutionSettings
+    from alpharay.discovery.evolution_settings import EvolutionSettings
+    from alpharay.discovery.report import DiscoveryReport, Generation
+    from alpharay.discovery.rule_checkpoint import RuleCheckpoint
     from alpharay.market.candles import Candles
+    from ray_jobs.direct_runs import DirectRuns, Outcome
 
 JOB_LOG_WIDTH = 150
 """Columns of a table where there is no terminal to ask."""
 
 # \b keeps the examples' lines as they are.
 HELP = re.sub(r"\n\n(?=    )", "\n\n\b\n", __doc__ or "")
-
-Outcome = Literal["stored", "known", "nothing"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -71,6 +71,7 @@ class MarketEvolution:
     days: int | None
     evolution: EvolutionSettings
     costs: Costs
+    frictions: Frictions | None = None
     workers: int | None
     time_budget_s: float | None
 
@@ -97,6 +98,9 @@ def main(
     most_nodes: Annotated[int, typer.Option(min=3, help="Nodes of one rule at most; a third are comparisons.")] = 12,
     fee: Annotated[float, typer.Option(help="Fraction of the traded value, each side.")] = 0.001,
     slippage: Annotated[float, typer.Option(help="Fraction of the price, each side.")] = 0.0002,
+    frictions: Annotated[
+        Path | None, typer.Option(help="JSON file of an account's fee tiers, impact, ticks, lots, funding.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Ray workers; 0 for this process; what suits when not given.")
     ] = None,
@@ -111,8 +115,9 @@ def main(
     """Evolve; see the module's text."""
     # Numba and DEAP take seconds to import, which `--help` need not wait for.
     from alpharay.backtest.costs import Costs
-    from alpharay.discovery.rule_evolution import EvolutionSettings
-    from alpharay.discovery.search import SearchSettings
+    from alpharay.backtest.frictions import read_frictions
+    from alpharay.discovery.evolution_settings import EvolutionSettings
+    from alpharay.discovery.settings import SearchSettings
     from alpharay.market.symbol import resolve_symbol
     from alpharay.market.timeframe import timeframe_ms
 
@@ -140,6 +145,7 @@ def main(
                 most_nodes=most_nodes,
             ),
             costs=Costs(fee, slippage),
+            frictions=None if frictions is None else read_frictions(frictions),
             workers=workers,
             time_budget_s=time_budget,
         )
@@ -154,17 +160,21 @@ def evolve_now(current: Settings, asked: MarketEvolution, files: ResultFiles, *,
     console = _console(error=as_json)
     candles = _read(current, asked)
     console.print(f"{len(candles):,} candles of {candles.exchange} {candles.symbol} {candles.timeframe} read")
-    reports = _evolve(current, asked, candles, console)
-    request = evolution_request(asked, candles, reports)
-    outcome: Outcome | None = store_evolution(current, request, reports) if store else None
-    _show(console, reports, request.run_id, outcome)
-    written = write_results(files, reports, run_id=request.run_id)
+    request = evolution_request(asked, candles)
+    outcome: Outcome | None = None
+    if store:
+        reports, outcome = _evolve_and_store(current, asked, request, candles, console)
+    else:
+        reports = _evolve(current, asked, request, candles, console)
+    run_id = _answered(request, reports).run_id
+    _show(console, reports, run_id, outcome)
+    written = write_results(files, reports, run_id=run_id)
     for name, file in written.items():
         console.print(f"{name}: {file}", soft_wrap=True, highlight=False, markup=False)
     if as_json:
         told = {
-            "run_id": request.run_id,
-            "stored": outcome,
+            "run_id": run_id,
+            "stored": outcome if reports or not store else "nothing",
             "files": written,
             "evaluations": sum(report.evaluations for report in reports),
             "found": [_found_json(report) for report in reports],
@@ -172,54 +182,51 @@ def evolve_now(current: Settings, asked: MarketEvolution, files: ResultFiles, *,
         typer.echo(json.dumps(told, indent=2))
 
 
-def evolution_request(asked: MarketEvolution, candles: Candles, reports: list[DiscoveryReport]) -> DiscoveryRequest:
-    """Return what the run's row keeps of an evolution; the id follows from everything that decides what it finds.
-
-    One that was cut short is an evolution of as many generations as it had.
-    """
+def evolution_request(asked: MarketEvolution, candles: Candles) -> DiscoveryRequest:
+    """Return the request for an evolution; its id follows from everything that decides what is found."""
     from alpharay.discovery.rule_evolution import NAME
     from alpharay.market.timeframe import timeframe_ms
     from alpharay.store.candle_rows import Market
     from ray_jobs.discovery_messages import discovery_request
 
-    search = asked.evolution.search
-    if reports and reports[0].stop_reason in ("interrupted", "time_budget"):
-        search = replace(search, generations=max(len(reports[0].log), 1))
-    request = discovery_request(
+    return discovery_request(
         Market(candles.exchange, candles.symbol, candles.timeframe),
         start_time=int(candles.open_time[0]),
         end_time=int(candles.open_time[-1]) + timeframe_ms(candles.timeframe),
         strategy_name=NAME,
-        settings=search,
+        settings=asked.evolution.search,
         costs=asked.costs,
+        frictions=asked.frictions,
+        evolution=asked.evolution,
     )
-    own = replace(asked.evolution, search=search)
-    digest = hashlib.sha256(msgspec.json.encode([request, own], order="sorted")).hexdigest()
-    return msgspec.structs.replace(request, run_id=f"{NAME.lower()}-{digest[:24]}")
 
 
-def store_evolution(current: Settings, request: DiscoveryRequest, reports: list[DiscoveryReport]) -> Outcome:
-    """Store the evolution as one finished run, with its rules in the outbox; nothing found is nothing stored."""
-    from alpharay.store.database import in_transaction
-    from alpharay.store.runs import claim_run, enqueue_run, finish_run
-    from ray_jobs.discovery_messages import champion_messages, run_progress
-    from ray_jobs.lease_owner import owner_name
+def _answered(request: DiscoveryRequest, reports: list[DiscoveryReport]) -> DiscoveryRequest:
+    """Return the request that an evolution answers: cut short, it is one of as many generations as it had."""
+    from ray_jobs.discovery_messages import answered
+
+    return answered(request, reports[0].stop_reason, len(reports[0].log)) if reports else request
+
+
+def _evolve_and_store(
+    current: Settings, asked: MarketEvolution, request: DiscoveryRequest, candles: Candles, console: Console
+) -> tuple[list[DiscoveryReport], Outcome | None]:
+    """Evolve as a run of the store: killed in the middle, the same command goes on from where it was."""
+    from ray_jobs.direct_runs import DirectRuns
     from ray_jobs.market_discovery import discovery_pool
+    from ray_jobs.request_search import found_rules
+    from ray_jobs.stored_states import stored_evolution
 
-    if not reports:
-        return "nothing"
-
-    def store(connection: Connection[TupleRow]) -> Outcome:
-        if not enqueue_run(connection, request):
-            return "known"
-        run = claim_run(connection, owner_name(), request.run_id)
-        assert run is not None, "a run that this transaction has queued can be claimed"
-        messages = [message for report in reports for message in champion_messages(request, report)]
-        finish_run(connection, run, messages, progress=run_progress(reports[0]))
-        return "stored"
-
-    with discovery_pool(current) as pool:
-        return in_transaction(pool, store)
+    with discovery_pool(current) as pool, DirectRuns(pool, [request]) as runs:
+        before = stored_evolution(runs.stored)
+        if before is not None:
+            console.print(f"going on after generation {len(before.log)} of an evolution that was cut off")
+        reports = _evolve(current, asked, request, candles, console, runs=runs, before=before)
+        if not reports:
+            runs.withdraw()
+            return [], None
+        (outcome,) = runs.store([found_rules(request, reports)])
+        return reports, outcome
 
 
 def _read(current: Settings, asked: MarketEvolution) -> Candles:
@@ -232,22 +239,37 @@ def _read(current: Settings, asked: MarketEvolution) -> Candles:
         )
 
 
-def _evolve(current: Settings, asked: MarketEvolution, candles: Candles, console: Console) -> list[DiscoveryReport]:
+def _evolve(
+    current: Settings,
+    asked: MarketEvolution,
+    request: DiscoveryRequest,
+    candles: Candles,
+    console: Console,
+    *,
+    runs: DirectRuns | None = None,
+    before: RuleCheckpoint | None = None,
+) -> list[DiscoveryReport]:
     from alpharay.discovery.progress import DiscoveryProgress
-    from alpharay.discovery.rule_evolution import NAME, evolve_rules
     from ray_jobs.market_discovery import open_executor
+    from ray_jobs.request_search import Course, evolve_request
 
-    with open_executor(asked.workers, current) as executor, DiscoveryProgress([NAME], console) as progress:
-        found = evolve_rules(
-            candles,
-            asked.evolution,
+    with (
+        open_executor(asked.workers, current) as executor,
+        DiscoveryProgress([request.strategy_name], console) as progress,
+    ):
+
+        def tell(generation: Generation) -> None:
+            progress(generation)
+            if runs is not None:
+                runs.note(generation)
+
+        course = Course(
             executor=executor,
-            on_generation=progress,
-            costs=asked.costs,
+            on_generation=tell,
+            on_state=None if runs is None else runs.save,
             time_budget_s=asked.time_budget_s,
         )
-    # One evolution found them all: whoever adds the reports up must not count its backtests once a rule.
-    return [*found[:1], *(replace(report, evaluations=0) for report in found[1:])]
+        return evolve_request(request, candles, course, before)
 
 
 def _show(console: Console, reports: list[DiscoveryReport], run_id: str, outcome: Outcome | None) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions
 from alpharay.bus.messages import DiscoveryRequest
-from alpharay.discovery.checkpoint import Checkpoint, CheckpointError
+from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.evaluation import Executor, SerialExecutor
 from alpharay.discovery.search import DiscoveryReport, OnGeneration, SearchSettings, discover_all
 from alpharay.market.candles import Candles
@@ -25,8 +24,7 @@ from alpharay.store.database import BATCH_STATEMENT_TIMEOUT_S, DatabasePool, ope
 from alpharay.strategies.strategy import Strategy
 from ray_jobs.discovery_messages import carried_rules, discovery_request
 from ray_jobs.stored_market import find_market
-
-log = structlog.get_logger(__name__)
+from ray_jobs.stored_states import go_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +75,9 @@ def search_market(
 
     A checkpoint of another configuration (its candles were corrected since, say) is not gone on from.
     """
-
-    def search(start_from: Checkpoint | None) -> list[DiscoveryReport]:
-        return discover_all(
+    return go_on(
+        resume,
+        lambda state: discover_all(
             asked.strategies,
             candles,
             asked.search,
@@ -88,15 +86,10 @@ def search_market(
             costs=asked.costs,
             frictions=asked.frictions,
             time_budget_s=asked.time_budget_s,
-            resume=start_from,
+            resume=state,
             on_checkpoint=on_checkpoint,
-        )
-
-    try:
-        return search(resume)
-    except CheckpointError as error:
-        log.warning("discovery.begins_anew", reason=str(error))
-        return search(None)
+        ),
+    )
 
 
 def requests_for(asked: MarketDiscovery, candles: Candles) -> list[DiscoveryRequest]:

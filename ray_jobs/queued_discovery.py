@@ -20,15 +20,14 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from alpharay.bus.messages import DiscoveryRequest
-from alpharay.discovery.checkpoint import Checkpoint, CheckpointError, checkpoint_bytes, checkpoint_from, joined
 from alpharay.discovery.evaluation import Executor, SerialExecutor
-from alpharay.discovery.search import DiscoveryReport, Generation, discover_all
+from alpharay.discovery.report import Generation
+from alpharay.market.candles import Candles
 from alpharay.store.candle_cache import MAX_BYTES, CandleCache
 from alpharay.store.candle_rows import Market
-from alpharay.store.checkpoints import StoredCheckpoint, load_checkpoints, save_checkpoints
+from alpharay.store.checkpoints import load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.lease_queue import CHARGE_S, LeaseQueue, earliest_start, settle, waiting
-from alpharay.store.requests import requested_costs, requested_search
 from alpharay.store.runs import (
     LEASE_S,
     RUNS,
@@ -40,14 +39,10 @@ from alpharay.store.runs import (
     note_progress,
     yield_runs,
 )
-from alpharay.strategies.strategy import Strategy
-from ray_jobs.discovery_messages import (
-    champion_messages,
-    generation_progress,
-    requested_strategy,
-    run_progress,
-)
+from ray_jobs.discovery_messages import generation_progress
 from ray_jobs.lease_keeper import LeaseKeeper
+from ray_jobs.request_search import Course, Found, requested_markets, search_requests
+from ray_jobs.stored_states import ContentOf
 
 RUNS_A_CLAIM = 64
 """Runs of one data set, at most so many at a time: all strategies of the catalogue on one window."""
@@ -219,7 +214,7 @@ class _ClaimWorker:
 
     def _search(self, group: Sequence[ClaimedRun]) -> int:
         try:
-            reports = self._search_together(group)
+            found = self._search_together(group)
         except LeaseLostError:
             return 0
         except (ValueError, LookupError) as error:
@@ -228,19 +223,16 @@ class _ClaimWorker:
                 return sum(self._search([run]) for run in group)
             reason = str(error.args[0] if error.args else error)
             return self._end([(run, f"failed: {reason}", partial(fail_run, run=run, error=reason)) for run in group])
-        if any(report.stop_reason == "interrupted" for report in reports.values()):
+        if any(item.stop_reason == "interrupted" for item in found):
             raise KeyboardInterrupt
         endings = []
-        for run in group:
-            report = reports[run.request.strategy_name]
-            found = champion_messages(run.request, report)
-            end = partial(finish_run, run=run, champions=found, progress=run_progress(report))
-            endings.append((run, f"{len(found)} champions of {report.evaluations:,} backtests", end))
+        for run, item in zip(group, found, strict=True):
+            end = partial(finish_run, run=run, champions=item.messages, progress=item.progress)
+            endings.append((run, f"{len(item.messages)} champions of {item.evaluations:,} backtests", end))
         return self._end(endings)
 
-    def _search_together(self, group: Sequence[ClaimedRun]) -> dict[str, DiscoveryReport]:
-        """Search runs that differ in their strategy only; return the reports by the strategy's name."""
-        resume = self._stored(group)
+    def _search_together(self, group: Sequence[ClaimedRun]) -> list[Found]:
+        """Search runs that differ in their strategy only."""
         saver = _CheckpointSaver(self._pool, self._keeper, group, self._slice, self._checkpoint_s)
 
         def watched(generation: Generation) -> None:
@@ -250,23 +242,20 @@ class _ClaimWorker:
             self._on_generation(generation)
 
         requests = [run.request for run in group]
-        try:
-            return search_runs(self._pool, self._cache, self._executor, requests, watched, resume, saver)
-        except CheckpointError as error:
-            # Candles were corrected since, or this code counts differently: what was found so far does not hold.
-            log.warning("discovery.begins_anew", runs=len(group), reason=str(error))
-            return search_runs(self._pool, self._cache, self._executor, requests, watched, None, saver)
-
-    def _stored(self, group: Sequence[ClaimedRun]) -> Checkpoint | None:
         with self._pool.connection() as connection:
+            candles = [self._candles(connection, market, requests[0]) for market in requested_markets(requests[0])]
             stored = load_checkpoints(connection, [run.run_id for run in group])
-        found = []
-        for run_id, checkpoint in stored.items():
-            try:
-                found.append(checkpoint_from(checkpoint.content))
-            except CheckpointError as error:
-                log.warning("discovery.begins_anew", run_id=run_id, reason=str(error))
-        return joined(found) if found else None
+        course = Course(executor=self._executor, on_generation=watched, on_state=saver, stored=stored)
+        return search_requests(requests, candles, course)
+
+    def _candles(self, connection: Connection[TupleRow], market: Market, request: DiscoveryRequest) -> Candles:
+        return self._cache.window(
+            connection,
+            market,
+            request.start_time,
+            request.end_time,
+            longest_from_ms=earliest_start(connection, RUNS, *market, request.end_time),
+        )
 
     def _end(self, endings: Sequence[Ending]) -> int:
         """End runs in one transaction; what another worker has since is left to it."""
@@ -295,7 +284,7 @@ class _ClaimWorker:
 
 
 class _CheckpointSaver:
-    """Stores what `discover_all` hands over after each round, and ends the search when its slice is over."""
+    """Stores how far searches are after each round, and ends them when their slice is over."""
 
     def __init__(
         self, pool: DatabasePool, keeper: LeaseKeeper, group: Sequence[ClaimedRun], slice_: _Slice, interval_s: float
@@ -307,18 +296,14 @@ class _CheckpointSaver:
         self._interval_s = interval_s
         self._saved_at = time.monotonic()
 
-    def __call__(self, checkpoint: Checkpoint) -> None:
+    def __call__(self, content_of: ContentOf) -> None:
         held = self._keeper.held([run.lease for run in self._group])
         if not held:
             raise LeaseLostError("all runs of the group were cancelled or given to another worker")
         over = self._slice.is_over()
         if not over and time.monotonic() - self._saved_at < self._interval_s:
             return
-        content = [
-            (run.lease, stored_checkpoint(checkpoint.only(run.request.strategy_name)))
-            for run in self._group
-            if run.lease in held
-        ]
+        content = [(run.lease, content_of(run.request)) for run in self._group if run.lease in held]
         try:
             with self._pool.connection() as connection:
                 save_checkpoints(connection, content)
@@ -331,12 +316,6 @@ class _CheckpointSaver:
             raise _SliceOver
 
 
-def stored_checkpoint(checkpoint: Checkpoint) -> StoredCheckpoint:
-    """Return a checkpoint as it is stored."""
-    generations = [len(search.log) for search in checkpoint.searches]
-    return StoredCheckpoint(max(generations, default=0), checkpoint_bytes(checkpoint))
-
-
 def _groups(runs: Sequence[ClaimedRun]) -> list[list[ClaimedRun]]:
     """Return runs that differ in their strategy only together; those that carry rules of their own by these rules."""
     groups: dict[bytes, list[ClaimedRun]] = {}
@@ -347,42 +326,3 @@ def _groups(runs: Sequence[ClaimedRun]) -> list[list[ClaimedRun]]:
         )
         groups.setdefault(msgspec.json.encode(alike, order="sorted"), []).append(run)
     return list(groups.values())
-
-
-def search_runs(
-    pool: DatabasePool,
-    cache: CandleCache,
-    executor: Executor,
-    requests: Sequence[DiscoveryRequest],
-    on_generation: OnGeneration,
-    resume: Checkpoint | None = None,
-    on_checkpoint: Callable[[Checkpoint], None] | None = None,
-) -> dict[str, DiscoveryReport]:
-    """Search requests that differ in their strategy only; return the reports by the strategy's name.
-
-    Raises ValueError or LookupError when that cannot be done.
-    """
-    first = requests[0]
-    market = Market(first.exchange, first.symbol, first.timeframe)
-    costs, frictions = requested_costs(first)
-    strategies: dict[str, Strategy] = {request.strategy_name: requested_strategy(request) for request in requests}
-    with pool.connection() as connection:
-        candles = cache.window(
-            connection,
-            market,
-            first.start_time,
-            first.end_time,
-            longest_from_ms=earliest_start(connection, RUNS, *market, first.end_time),
-        )
-    reports = discover_all(
-        list(strategies.values()),
-        candles,
-        requested_search(first),
-        executor=executor,
-        on_generation=on_generation,
-        costs=costs,
-        frictions=frictions,
-        resume=resume,
-        on_checkpoint=on_checkpoint,
-    )
-    return {report.strategy.name: report for report in reports}

@@ -38,7 +38,8 @@ import typer
 
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.frictions import Frictions, read_frictions
-from alpharay.bus.messages import DiscoveryRequest
+from alpharay.backtest.pooled import PoolLimits
+from alpharay.bus.messages import DiscoveryPool, DiscoveryRequest
 from alpharay.bus.producer import MessageProducer, PublishError
 from alpharay.bus.topics import DISCOVERY_REQUESTS
 from alpharay.discovery.search import SearchSettings
@@ -97,6 +98,12 @@ def main(
     frictions: Annotated[
         Path | None, typer.Option(help="JSON file of an account's fee tiers, impact, ticks, lots, funding.")
     ] = None,
+    max_positions: Annotated[
+        int | None, typer.Option(min=1, help="One account trades all symbols, with so many positions at once.")
+    ] = None,
+    position_share: Annotated[
+        float | None, typer.Option(help="With --max-positions: share of the equity that an entry takes, else equal.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests, send none.")] = False,
 ) -> None:
     """Ask for searches; see the module's text."""
@@ -122,6 +129,7 @@ def main(
                 Costs(fee, slippage),
                 exchange=exchange,
                 frictions=None if frictions is None else read_frictions(frictions),
+                together=_limits(max_positions, position_share),
             )
         if dry_run:
             for request in requests:
@@ -132,6 +140,15 @@ def main(
     except (ValueError, LookupError, SettingMissingError, PublishError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
+
+
+def _limits(max_positions: int | None, share: float | None) -> PoolLimits | None:
+    """Return how one account trades all symbols; None when each symbol is searched by itself."""
+    if max_positions is not None:
+        return PoolLimits(max_positions=max_positions, fraction=share)
+    if share is not None:
+        raise ValueError("--position-share is of one account that trades all symbols: give --max-positions too")
+    return None
 
 
 def make_requests(
@@ -145,13 +162,14 @@ def make_requests(
     *,
     exchange: str | None = None,
     frictions: Frictions | None = None,
+    together: PoolLimits | None = None,
 ) -> list[DiscoveryRequest]:
     """Return a request for each symbol, window (in candle periods, up to the newest candle), time frame and strategy.
 
-    Raises LookupError for a symbol without stored candles, ValueError for a window that is not positive and for a
-    strategy whose indicators are of a user's file: messages carry rules, never code.
+    With `together` one account trades all symbols within these limits: a request is of all of them, and a window ends
+    with the newest candle of any. Raises LookupError for a symbol without stored candles, ValueError for a window that
+    is not positive and for a strategy whose indicators are of a user's file: messages carry rules, never code.
     """
-    requests = []
     length = timeframe_ms(timeframe)
     for window in windows:
         if window < 1:
@@ -165,23 +183,30 @@ def make_requests(
                 f"strategy {strategy.name} uses an indicator of {file.path}, and requests carry no code: search it "
                 "with ray_jobs.discover --symbol"
             )
-    for symbol in symbols:
-        with pool.connection() as connection:
+    found = []
+    with pool.connection() as connection:
+        for symbol in symbols:
             market = find_market(connection, symbol, timeframe, exchange)
             newest = newest_open_time(connection, market)
-        assert newest is not None, "a market that was found has a candle"
-        end_time = newest + length
-        for window in windows:
-            requests += [
-                discovery_request(
-                    market, start_time=end_time - window * length, end_time=end_time, strategy_name=strategy.name,
-                    settings=replace(search, timeframes=(searched,)), costs=costs, rules=carried_rules(strategy),
-                    frictions=frictions,
-                )
-                for searched in search.timeframes or (timeframe,)
-                for strategy in strategies
-            ]  # fmt: skip
-    return requests
+            assert newest is not None, "a market that was found has a candle"
+            found.append((market, newest + length))
+    if together is not None:
+        markets = tuple((market.exchange, market.symbol) for market, _ in found)
+        shared = DiscoveryPool(markets=markets, max_positions=together.max_positions, position_share=together.fraction)
+        ends = [(found[0][0], max(end_time for _, end_time in found), shared)] if found else []
+    else:
+        ends = [(market, end_time, None) for market, end_time in found]
+    return [
+        discovery_request(
+            market, start_time=end_time - window * length, end_time=end_time, strategy_name=strategy.name,
+            settings=replace(search, timeframes=(searched,)), costs=costs, rules=carried_rules(strategy),
+            frictions=frictions, pool=shared_by,
+        )
+        for market, end_time, shared_by in ends
+        for window in windows
+        for searched in search.timeframes or (timeframe,)
+        for strategy in strategies
+    ]  # fmt: skip
 
 
 def publish_requests(current: Settings, requests: Sequence[DiscoveryRequest]) -> None:

@@ -35,8 +35,28 @@ class CandleMessage(msgspec.Struct, frozen=True, kw_only=True):
     """UTC ms at which the exchange's answer was received."""
 
 
+class DiscoveryPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The markets that one account trades, and how it shares its capital."""
+
+    markets: tuple[tuple[str, str], ...]
+    """Exchange and symbol of each, the most preferred first: that of the request."""
+    max_positions: int = 1
+    position_share: float | None = None
+    """Share of the equity that an entry takes; None is an equal one."""
+
+
+class RuleEvolution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How rules are evolved; the fields are those of `alpharay.discovery.evolution_settings.EvolutionSettings`."""
+
+    height: int
+    most_nodes: int
+    parsimony: float
+    crossover_probability: float
+    elites: int
+
+
 class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Search one strategy's parameters on one market and window.
+    """Search one strategy's parameters on one market and window, or on several; or evolve rules.
 
     `run_id` is made by the client; asking twice is one run.
     """
@@ -70,6 +90,10 @@ class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the account meets beyond fee and slippage (`alpharay.backtest.frictions.frictions_to_json`); or None."""
     resample_to: str | None = None
     """Time frame that is searched, a whole multiple of `timeframe`; None searches the candles as they are."""
+    evolution: RuleEvolution | None = None
+    """Evolve rules, in this way; None searches the strategy's parameters."""
+    pool: DiscoveryPool | None = None
+    """Search parameters that trade these markets with one account; None searches for this market alone."""
     patience: int | None = None
     """As the fields below, of `alpharay.discovery.settings.SearchSettings`; None is its default."""
     islands: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,18 @@ from alpharay.backtest.metrics import Metrics
 from alpharay.backtest.pool_tables import PoolTables, pool_tables
 from alpharay.backtest.pooled import ONE_POSITION, Pool, PoolLimits, backtest_pooled, frictions_of, open_pool
 from alpharay.backtest.pooled_single import trade_signals
+from alpharay.backtest.single import backtest_strategy
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.backtest.tables import price_tables
 from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.evaluation import Batch, Evaluated, Executor, SerialExecutor
 from alpharay.discovery.judgement import judged_champions
-from alpharay.discovery.objectives import WORST
+from alpharay.discovery.objectives import WORST, objective_named, scores
 from alpharay.discovery.report import Champion, Generation, OnGeneration, StopReason
 from alpharay.discovery.rounds import Arena, Course, run_searches
 from alpharay.discovery.running import RunningSearch
 from alpharay.discovery.settings import SearchSettings
-from alpharay.discovery.split import Split
+from alpharay.discovery.split import Split, out_of_sample
 from alpharay.discovery.timeframes import check_train_rows, resampled_split
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
@@ -138,6 +139,34 @@ def discover_pooled(
     searches = run_searches(strategies, settings, arenas, course, costs, stops, also)
     judges = [_Judge(parts, costs, stops, limits, frictions) for parts in pools]
     return [judges[search.market].report(search) for search in searches]
+
+
+def champions_of_markets(report: PooledReport) -> list[tuple[Champion, ...]]:
+    """Return, for each market of a pool, what the champions do there alone, in the order of the pool's champions.
+
+    A stored strategy belongs to one market. Its figures are those of an account that trades this market only, and its
+    score is their objective; one that is no candidate there by itself (it has too few trades in sample, say) is left
+    out.
+    """
+    objective = objective_named(report.settings.objective)
+    each = frictions_of(report.frictions, len(report.parts))
+    found = []
+    for part, frictions in zip(report.parts, each, strict=True):
+        tables = price_tables(part.train)
+        champions = []
+        for champion in report.champions:
+            parameters = champion.parameters
+            account = (report.costs, report.stops, frictions)
+            alone = backtest_strategy(
+                report.strategy, parameters, tables, costs=report.costs, stops=report.stops, frictions=frictions
+            ).metrics
+            score = float(scores(objective, np.array([astuple(alone)]), report.settings.min_trades)[0])
+            if score == WORST:
+                continue
+            after = out_of_sample(report.strategy, parameters, part, *account).metrics if len(part.test) else None
+            champions.append(Champion(parameters, score, alone, after))
+        found.append(tuple(champions))
+    return found
 
 
 def pool_splits(candles: Sequence[Candles], settings: SearchSettings) -> list[tuple[Split, ...]]:

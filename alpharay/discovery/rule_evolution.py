@@ -14,7 +14,6 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from math import ceil
 
 import numpy as np
@@ -28,6 +27,7 @@ from alpharay.backtest.single import Backtest
 from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.discovery.checkpoint import check_configuration, fingerprint
 from alpharay.discovery.evaluation import Evaluated, Executor, SerialExecutor
+from alpharay.discovery.evolution_settings import EvolutionSettings
 from alpharay.discovery.objectives import WORST, Objective, objective_named, scores
 from alpharay.discovery.report import Champion, DiscoveryReport, Generation, OnGeneration, StopReason
 from alpharay.discovery.rule_checkpoint import RuleCheckpoint, key_array, rule_key, rule_pairs, rule_texts
@@ -46,52 +46,13 @@ from alpharay.discovery.split import Split, buy_and_hold, out_of_sample, split
 from alpharay.market.candles import Candles, FloatArray
 from alpharay.strategies.strategy import Strategy
 
+__all__ = ["NAME", "EvolutionSettings", "RuleEvaluator", "Scored", "evolve_rules"]
+
 NAME = "EVOLVED"
 """How the evolution shows in progress tables; each rule found has a name of its own."""
 
+DEFAULTS = EvolutionSettings()
 BATCHES_A_WORKER = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvolutionSettings:
-    """How to evolve rules.
-
-    Parameters
-    ----------
-    search : SearchSettings
-        Population, generations, top_n, seed, objective, train_fraction, min_trades, tournament_size and patience; the
-        settings for genomes of numbers have no meaning here.
-    height : int
-        Height of random trees.
-    most_nodes : int
-        Nodes of one rule at most; about a third of them are comparisons.
-    parsimony : float
-        From 1 to 2: the smaller of two tournament winners is a parent with a chance of half of it.
-    crossover_probability : float
-        Chance that a child is crossed; otherwise it is a mutant. A crossed child is also mutated now and then.
-    elites : int
-        The best rules that go on unchanged.
-    """
-
-    search: SearchSettings = field(default_factory=partial(SearchSettings, population=200))
-    height: int = 3
-    most_nodes: int = 12
-    parsimony: float = 1.4
-    crossover_probability: float = 0.6
-    elites: int = 4
-
-    def __post_init__(self) -> None:
-        for name, least in {"height": 1, "most_nodes": 3, "elites": 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, was {getattr(self, name)}")
-        if not 1.0 <= self.parsimony <= 2.0:
-            raise ValueError(f"parsimony must be in [1, 2], was {self.parsimony}")
-        if not 0.0 <= self.crossover_probability <= 1.0:
-            raise ValueError(f"crossover_probability must be in [0, 1], was {self.crossover_probability}")
-        if self.elites >= self.search.population:
-            raise ValueError(f"elites must be fewer than the population of {self.search.population}, was {self.elites}")
-        if np.ndim(objective_named(self.search.objective)(np.zeros((1, len(METRIC_NAMES))))) != 1:
-            raise ValueError(f"objective must give one score for an evolution, was {self.search.objective!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +92,7 @@ class RuleEvaluator:
 class _Running:
     """An evolution between two generations."""
 
+    timeframe: str
     population: list[Scored] = field(default_factory=list)
     best: list[Scored] = field(default_factory=list)
     tried: frozenset[int] = frozenset()
@@ -145,7 +107,7 @@ class _Running:
 
 def evolve_rules(
     candles: Candles,
-    settings: EvolutionSettings = EvolutionSettings(),
+    settings: EvolutionSettings = DEFAULTS,
     *,
     executor: Executor | None = None,
     on_generation: OnGeneration | None = None,
@@ -170,7 +132,9 @@ def evolve_rules(
     evaluator = RuleEvaluator(parts.train, costs, stops, frictions)
     configuration = _configuration(settings, evaluator) if resume is not None or on_checkpoint is not None else {}
     known: dict[str, FloatArray] = {}
-    run = _Running() if resume is None else _resumed(resume, configuration, settings, known)
+    run = _Running(timeframe=candles.timeframe)
+    if resume is not None:
+        run = _resumed(run, resume, configuration, settings, known)
     try:
         while run.stop_reason is None:
             pairs = _next_pairs(settings, run.population, len(run.log))
@@ -219,6 +183,7 @@ def _advanced(
         diversity=len({str(pair) for pair in pairs}) / len(pairs),
         elapsed_s=run.before_s + passed_s,
         stop_reason=stop_reason,
+        timeframe=run.timeframe,
     )
     return replace(
         run,
@@ -263,7 +228,11 @@ def _checkpoint(run: _Running, configuration: dict[str, str]) -> RuleCheckpoint:
 
 
 def _resumed(
-    checkpoint: RuleCheckpoint, configuration: dict[str, str], settings: EvolutionSettings, known: dict[str, FloatArray]
+    run: _Running,
+    checkpoint: RuleCheckpoint,
+    configuration: dict[str, str],
+    settings: EvolutionSettings,
+    known: dict[str, FloatArray],
 ) -> _Running:
     """Return the evolution where its checkpoint was, and add the metrics that it has to `known`.
 
@@ -274,7 +243,8 @@ def _resumed(
     pairs, best = rule_pairs(checkpoint.population), rule_pairs(checkpoint.best)
     known |= {str(pair): row for pair, row in zip(pairs, checkpoint.population_metrics, strict=True)}
     known |= {str(pair): row for pair, row in zip(best, checkpoint.best_metrics, strict=True)}
-    return _Running(
+    return replace(
+        run,
         tried=frozenset(checkpoint.tried.tolist()),
         population=_scored(pairs, known, objective, least),
         best=_scored(best, known, objective, least),
@@ -335,7 +305,7 @@ def _evaluate(
 def _scored(
     pairs: Sequence[RulePair], known: Mapping[str, FloatArray], objective: Objective, min_trades: int
 ) -> list[Scored]:
-    metrics = np.array([known[str(pair)] for pair in pairs])
+    metrics = np.array([known[str(pair)] for pair in pairs]).reshape(len(pairs), len(METRIC_NAMES))
     values = scores(objective, metrics, min_trades)
     return [Scored(pair, float(score), row) for pair, score, row in zip(pairs, values, metrics, strict=True)]
 

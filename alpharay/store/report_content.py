@@ -44,6 +44,11 @@ def run_content(connection: Connection[TupleRow], state: RunState) -> ReportCont
     """Return the content for a run; drawn in detail is the champion that has come furthest, else the best in sample."""
     if state.status != "DONE":
         raise ValueError(f"run {state.run_id} must be DONE to be reported, was {state.status}")
+    if state.request.pool is not None:
+        raise ValueError(
+            f"run {state.run_id} is of several markets, and a report is of one: give the id of a strategy that it "
+            "found, see `alpharay strategies list`"
+        )
     found = champions_of_run(connection, state.run_id)
     progress = state.progress or {}
     if not found and progress.get("best") is not None:

@@ -10,9 +10,10 @@ from market_series import random_walk
 
 from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.pooled import PoolLimits, backtest_pooled, open_pool
+from alpharay.backtest.single import backtest_strategy
 from alpharay.discovery.checkpoint import Checkpoint, CheckpointError
 from alpharay.discovery.evaluation import Batch
-from alpharay.discovery.pooled import PooledEvaluator, discover_pooled, pool_splits
+from alpharay.discovery.pooled import PooledEvaluator, champions_of_markets, discover_pooled, pool_splits
 from alpharay.discovery.search import SearchSettings, discover
 from alpharay.discovery.split import out_of_sample
 from alpharay.strategies.catalogue import CATALOGUE
@@ -42,6 +43,36 @@ def test_a_pool_of_one_market_finds_what_the_plain_search_finds() -> None:
     assert first.out_of_sample is not None
     assert first.out_of_sample.total_return == pytest.approx(after.total_return, rel=1e-9)
     assert pooled.hold_in_sample.total_return == pytest.approx(plain.hold_in_sample.total_return, rel=1e-9)
+
+
+@pytest.mark.parametrize("frictions", [None, Frictions(starting_capital=1e4, lot_size=0.01)])
+def test_on_each_market_a_champion_has_the_figures_of_an_account_of_that_market_alone(frictions: Any) -> None:
+    (report,) = discover_pooled([STRATEGY], MARKETS, SETTINGS, limits=LIMITS, frictions=frictions)
+    found = champions_of_markets(report)
+    assert len(found) == len(MARKETS)
+    for part, champions in zip(report.parts, found, strict=True):
+        assert champions
+        for champion in champions:
+            parameters = champion.parameters
+            alone = backtest_strategy(STRATEGY, parameters, part.train, frictions=frictions).metrics
+            assert (champion.in_sample, champion.score) == (alone, alone.sharpe)
+            assert champion.out_of_sample == out_of_sample(STRATEGY, parameters, part, frictions=frictions).metrics
+        kept = [champion.parameters for champion in champions]
+        assert kept == [champion.parameters for champion in report.champions if champion.parameters in kept]
+
+
+def test_a_market_on_which_a_champion_trades_too_seldom_has_no_candidate_of_it() -> None:
+    flat = replace(MARKETS[1], **dict.fromkeys(("open", "high", "low", "close"), np.full(1500, 100.0)))
+    (report,) = discover_pooled([STRATEGY], [MARKETS[0], flat], SETTINGS, limits=LIMITS)
+    assert report.champions
+    first, second = champions_of_markets(report)
+    assert len(first) == len(report.champions)
+    assert second == ()
+
+
+def test_a_window_without_a_test_part_has_no_figures_out_of_sample() -> None:
+    (report,) = discover_pooled([STRATEGY], MARKETS, replace(SETTINGS, train_fraction=1.0), limits=LIMITS)
+    assert {champion.out_of_sample for champions in champions_of_markets(report) for champion in champions} == {None}
 
 
 def test_markets_of_different_lengths_are_cut_at_the_same_time_in_every_time_frame() -> None:

@@ -75,8 +75,9 @@ def test_all_settings_travel_together_and_defaults_are_not_written() -> None:
     assert requested_search(asked(settings)) == settings
     plain = msgspec.structs.asdict(asked())
     assert {name for name, value in plain.items() if value is None} == {
-        "strategy", "frictions", "resample_to", "patience", "islands", "migration_interval", "migrants",
-        "tournament_size", "crossover_probability", "mutation_probability", "difference_share", "last_survivors",
+        "strategy", "frictions", "resample_to", "evolution", "pool", "patience", "islands", "migration_interval",
+        "migrants", "tournament_size", "crossover_probability", "mutation_probability", "difference_share",
+        "last_survivors",
     }  # fmt: skip
 
 
