@@ -1,4 +1,4 @@
-"""Many votes into one decision."""
+"""Many votes of strategies into one balance, and a balance into a decision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Decision:
 
     action: Action
     confidence: float
-    """In [0, 1]; see `combine`."""
+    """In [0, 1]; see `decided`."""
     reason: str
 
 
@@ -38,19 +38,22 @@ def direction(vote: Vote) -> int:
     return 0
 
 
-def combine(votes: Sequence[Vote], weights: Sequence[float]) -> Decision:
-    """Return the decision of the weighted votes.
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What votes say together."""
 
-    With w the weights and d the votes' directions: balance = sum(w d) / sum(w), in [-1, 1]. The action is
-    BUY from DECISIVE upwards, SELL from -DECISIVE downwards, else HOLD: as much weight asks to buy as to
-    sell, or most of it asks for nothing.
+    score: float
+    """In [-1, 1]: sum(w d) / sum(w) of weights w and directions d."""
+    evidence: float
+    """In [0, 1]: the mean weight as the weights themselves weigh it, sum(w^2) / sum(w)."""
+    reason: str
 
-    confidence = agreement * evidence. Agreement is |balance| for BUY and SELL, 1 - |balance| for HOLD.
-    Evidence is the mean weight as the weights themselves weigh it, sum(w^2) / sum(w): ten copies of one
-    strategy are no surer than one, and strategies of next to no weight do not drown a good one.
-    No strategies: HOLD, confidence 0.
 
-    Raises ValueError when there is not one weight in (0, 1] a vote.
+def balance_of(votes: Sequence[Vote], weights: Sequence[float]) -> Balance | None:
+    """Return the balance of weighted votes; None without any.
+
+    By its evidence ten copies of one strategy are no surer than one, and strategies of next to no weight do not drown
+    a good one. Raises ValueError when there is not one weight in (0, 1] a vote.
     """
     if len(votes) != len(weights):
         raise ValueError(f"weights must be one a vote ({len(votes)}), was {len(weights)}")
@@ -58,15 +61,24 @@ def combine(votes: Sequence[Vote], weights: Sequence[float]) -> Decision:
         if not 0.0 < weight <= 1.0:
             raise ValueError(f"a weight must be in (0, 1], was {weight}")
     if not votes:
-        return Decision("HOLD", 0.0, "no strategy is stored for this market")
+        return None
     directions = [direction(vote) for vote in votes]
     total = math.fsum(weights)
-    balance = math.fsum(weight * side for weight, side in zip(weights, directions, strict=True)) / total
+    score = math.fsum(weight * side for weight, side in zip(weights, directions, strict=True)) / total
     evidence = math.fsum(weight * weight for weight in weights) / total
-    action: Action = "BUY" if balance >= DECISIVE else "SELL" if balance <= -DECISIVE else "HOLD"
-    agreement = 1.0 - abs(balance) if action == "HOLD" else abs(balance)
-    confidence = min(max(agreement * evidence, 0.0), 1.0)
-    return Decision(action, confidence, _reason(directions, weights, total))
+    # Rounding may leave a sum a little outside of its bounds.
+    return Balance(min(max(score, -1.0), 1.0), min(evidence, 1.0), _reason(directions, weights, total))
+
+
+def decided(score: float, evidence: float, reason: str) -> Decision:
+    """Return the decision at a score in [-1, 1] that rests on evidence in [0, 1].
+
+    BUY from DECISIVE upwards, SELL from -DECISIVE downwards, else HOLD: as much asks to buy as to sell, or most of it
+    asks for nothing. confidence = agreement * evidence; agreement is |score| for BUY and SELL, 1 - |score| for HOLD.
+    """
+    action: Action = "BUY" if score >= DECISIVE else "SELL" if score <= -DECISIVE else "HOLD"
+    agreement = 1.0 - abs(score) if action == "HOLD" else abs(score)
+    return Decision(action, min(max(agreement * evidence, 0.0), 1.0), reason)
 
 
 def _reason(directions: Sequence[int], weights: Sequence[float], total: float) -> str:

@@ -15,8 +15,15 @@ import msgspec
 
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
-from alpharay.signals.decision import Decision, combine, direction
+from alpharay.portfolio.sizing import TradeRecord
+from alpharay.risk.market_view import MarketRisk
+from alpharay.signals.combination import Combination, combined
+from alpharay.signals.decision import Action, Decision, balance_of, direction
 from alpharay.signals.evidence import ScoredStrategy, weight
+from alpharay.signals.market_context import MarketContext, context_opinion, market_context
+from alpharay.signals.model_opinion import ActiveModel, ModelReading, model_opinion, model_reading
+from alpharay.signals.opinion import DEGRADED, Opinion, abstention
+from alpharay.signals.suggested_size import SuggestedSize, suggested_size, trade_record
 from alpharay.signals.vote import Vote, vote, voting_candles
 
 METRICS = ("sharpe", "total_return", "max_drawdown", "trades", "win_rate", "profit_factor")
@@ -56,7 +63,13 @@ class MarketView:
     close_time: int
     """When it closed, UTC ms."""
     close: float
-    decision: Decision
+    opinions: tuple[Opinion, ...]
+    """Of the components that vote."""
+    combination: Combination
+    """Their decision, before risk has its word."""
+    size: SuggestedSize
+    context: MarketContext
+    model: ModelReading
     strategies: tuple[StrategyVote, ...]
     strategies_json: msgspec.Raw
     strategy_ids: tuple[str, ...]
@@ -64,6 +77,11 @@ class MarketView:
     """What each of them asks for (`alpharay.signals.decision.direction`)."""
     problems: tuple[str, ...] = ()
     """Strategies that could not vote, and why."""
+
+    @property
+    def decision(self) -> Decision:
+        """What the components that vote decide together."""
+        return self.combination.decision
 
     @property
     def total_weight(self) -> float:
@@ -114,31 +132,31 @@ def snapshot_of(views: Iterable[MarketView]) -> Snapshot:
     return Snapshot(MappingProxyType(ranked))
 
 
-def market_view(candles: Candles, stored: Sequence[ScoredStrategy]) -> MarketView:
-    """Return a market's view: every strategy's vote on the newest candle, and the decision.
+def market_view(
+    candles: Candles,
+    stored: Sequence[ScoredStrategy],
+    *,
+    risk: MarketRisk | None = None,
+    model: ActiveModel | None = None,
+) -> MarketView:
+    """Return a market's view at the newest candle: every component's word, and what they decide together.
 
-    `candles` is all that is stored of the market, at least one. Each strategy votes on the candles from the
-    first one that its search used, so that its recursive indicators start where they started there. One
-    that cannot vote is left out and named in `problems`. Raises ValueError when a price is not finite and
-    positive.
+    `candles` is all that is stored of the market, at least one; `risk` and `model` are its fitted states and its active
+    model, where there are any. Each strategy votes on the candles from the first one that its search used, so that its
+    recursive indicators start where they started there. One that cannot vote is left out and named in `problems`.
+    Raises ValueError when a price is not finite and positive.
     """
     newest = int(candles.open_time[-1])
-    windows = {start: candles.between(start, newest + 1) for start in {item.start_time for item in stored}}
-    prepared = {start: voting_candles(window) for start, window in windows.items() if len(window)}
-    votes: list[Vote] = []
-    shown: list[StrategyVote] = []
-    problems: list[str] = []
-    for item in sorted(stored, key=lambda item: (-weight(item), item.strategy_id)):
-        if item.start_time not in prepared:
-            problems.append(f"{item.strategy_id}: its window starts after the newest candle")
-            continue
-        try:
-            said = vote(item.strategy, item.parameters, prepared[item.start_time])
-        except ValueError as error:
-            problems.append(f"{item.strategy_id}: {error}")
-            continue
-        votes.append(said)
-        shown.append(_shown_vote(item, said))
+    cast, problems = _cast(candles, stored, newest)
+    shown = [_shown_vote(item, said) for item, said in cast]
+    context = market_context(candles, risk)
+    reading = model_reading(candles, model)
+    opinions = (
+        _strategies_opinion([said for _, said in cast], [item.weight for item in shown], problems),
+        model_opinion(reading),
+        context_opinion(context),
+    )
+    combination = combined(opinions)
     return MarketView(
         exchange=candles.exchange,
         symbol=candles.symbol,
@@ -147,18 +165,58 @@ def market_view(candles: Candles, stored: Sequence[ScoredStrategy]) -> MarketVie
         candle_time=newest,
         close_time=newest + timeframe_ms(candles.timeframe),
         close=float(candles.close[-1]),
-        decision=combine(votes, [item.weight for item in shown]),
+        opinions=opinions,
+        combination=combination,
+        size=suggested_size(combination.decision, context.volatility, _record(cast, combination.decision.action)),
+        context=context,
+        model=reading,
         strategies=tuple(shown),
         strategies_json=msgspec.Raw(msgspec.json.encode(shown)),
         strategy_ids=tuple(item.strategy_id for item in shown),
-        strategy_sides=tuple(direction(said) for said in votes),
-        problems=tuple(problems),
+        strategy_sides=tuple(direction(said) for _, said in cast),
+        problems=(*problems, *((f"model {reading.model_id}: {reading.problem}",) if reading.problem else ())),
     )
 
 
 def utc(time_ms: int) -> datetime:
     """Return UTC milliseconds as a time."""
     return datetime.fromtimestamp(time_ms / 1000.0, UTC)
+
+
+def _cast(
+    candles: Candles, stored: Sequence[ScoredStrategy], newest: int
+) -> tuple[list[tuple[ScoredStrategy, Vote]], tuple[str, ...]]:
+    """Return the votes of the strategies that can vote, those of most weight first, and why others cannot."""
+    windows = {start: candles.between(start, newest + 1) for start in {item.start_time for item in stored}}
+    prepared = {start: voting_candles(window) for start, window in windows.items() if len(window)}
+    cast: list[tuple[ScoredStrategy, Vote]] = []
+    problems: list[str] = []
+    for item in sorted(stored, key=lambda item: (-weight(item), item.strategy_id)):
+        if item.start_time not in prepared:
+            problems.append(f"{item.strategy_id}: its window starts after the newest candle")
+            continue
+        try:
+            cast.append((item, vote(item.strategy, item.parameters, prepared[item.start_time])))
+        except ValueError as error:
+            problems.append(f"{item.strategy_id}: {error}")
+    return cast, tuple(problems)
+
+
+def _strategies_opinion(votes: Sequence[Vote], weights: Sequence[float], problems: Sequence[str]) -> Opinion:
+    balance = balance_of(votes, weights)
+    if balance is None:
+        if problems:
+            return abstention("strategies", f"none of {len(problems)} strategies can vote", "strategies_left_out")
+        return abstention("strategies", "no strategy is stored for this market", "no_strategies")
+    flags = (DEGRADED, "strategies_left_out") if problems else ()
+    return Opinion(name="strategies", score=balance.score, confidence=balance.evidence, why=balance.reason, flags=flags)
+
+
+def _record(cast: Sequence[tuple[ScoredStrategy, Vote]], action: Action) -> TradeRecord | None:
+    """Return the unseen record of the strategy of most weight that asks for the action."""
+    side = {"BUY": 1, "SELL": -1, "HOLD": 0}[action]
+    asking = next((item for item, said in cast if direction(said) == side), None)
+    return None if asking is None or side == 0 else trade_record(asking.out_of_sample)
 
 
 def _shown_vote(item: ScoredStrategy, said: Vote) -> StrategyVote:

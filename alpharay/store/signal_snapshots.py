@@ -12,13 +12,17 @@ import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from alpharay.features.feature_set import HISTORY
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
+from alpharay.risk.market_view import MarketName, RiskView
 from alpharay.signals.evidence import FLOOR, TRUST, TRUSTED_STATUSES, ScoredStrategy, selected_weights, weight
+from alpharay.signals.market_context import CONTEXT_CANDLES
 from alpharay.signals.snapshot import EMPTY, MarketView, Snapshot, market_view, snapshot_of
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, load_newest_candles
 from alpharay.store.changes import DataVersion, data_version, list_markets, markets_with_newer_candles
+from alpharay.store.risk_snapshots import RiskSnapshots
 from alpharay.store.selection import deployed_strategies
 from alpharay.store.strategies import StoredStrategy, best_strategies
 from alpharay.store.strategy_status import DEPLOYED
@@ -26,6 +30,9 @@ from alpharay.strategies.codec import strategy_from_json
 
 STRATEGIES_A_MARKET = 20
 CONSIDERED_A_MARKET = 100
+
+LEAST_CANDLES = max(CONTEXT_CANDLES, HISTORY)
+"""The newest candles that are kept of every market: what its context and its features rest on."""
 
 REREAD_CANDLES = 1_000
 """When a market has a new candle, so many before it are read again: an exchange corrects its newest candles."""
@@ -40,7 +47,7 @@ class SignalSnapshots:
     """Reads the database into snapshots; one thread uses it.
 
     A market's candles are read from the first one that one of its strategies' searches used, the same anchor that
-    the search's indicators had; a market without a strategy needs only its newest candle.
+    the search's indicators had, and at least the newest `LEAST_CANDLES`.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -51,6 +58,8 @@ class SignalSnapshots:
         self._strategies: dict[Market, tuple[tuple[ScoredStrategy, ...], tuple[str, ...]]] = {}
         self._views: dict[Market, MarketView] = {}
         self._changed: set[Market] = set()
+        self._risk = RiskSnapshots()
+        self._risk_view = RiskView()
         self.snapshot: Snapshot = EMPTY
 
     def refresh(self, connection: Connection[TupleRow]) -> Snapshot:
@@ -71,6 +80,7 @@ class SignalSnapshots:
                     self._keep(self._read(connection, market), market)
         for market in markets_with_newer_candles(connection, self._newest()):
             self._keep(self._read_newer(connection, market), market)
+        self._read_risk(connection)
         # Only now: a version whose reading failed on the way is read again by the next call.
         self._version = version
         if everything:
@@ -78,6 +88,17 @@ class SignalSnapshots:
         if self._changed:
             self._make()
         return self.snapshot
+
+    def _read_risk(self, connection: Connection[TupleRow]) -> None:
+        """Read the fitted states of the markets; those of which one is new are made again."""
+        before, after = self._risk_view, self._risk.refresh(connection)
+        if after is before:
+            return
+        for name in before.markets.keys() | after.markets.keys():
+            market = Market(*name)
+            if market in self._candles and _risk_times(before, name) != _risk_times(after, name):
+                self._changed.add(market)
+        self._risk_view = after
 
     def _keep(self, candles: Candles, market: Market) -> None:
         self._candles[market] = candles
@@ -121,20 +142,18 @@ class SignalSnapshots:
 
     def _read(self, connection: Connection[TupleRow], market: Market) -> Candles:
         start = self._start(market)
-        if start is not None:
-            candles = load_candles(connection, market, start_ms=start)
-            if len(candles):
-                return candles
-        return load_newest_candles(connection, market, 1)
+        newest = load_newest_candles(connection, market, LEAST_CANDLES)
+        if start is None or len(newest) == 0 or int(newest.open_time[0]) <= start:
+            return newest
+        return load_candles(connection, market, start_ms=start)
 
     def _read_newer(self, connection: Connection[TupleRow], market: Market) -> Candles:
         """Return the market's candles with what came since, and what was corrected shortly before."""
         known = self._candles[market]
-        if self._start(market) is None:
-            return load_newest_candles(connection, market, 1)
-        start = int(known.open_time[-1]) - REREAD_CANDLES * timeframe_ms(market.timeframe)
-        start = max(start, int(known.open_time[0]))
-        return joined(known.between(int(known.open_time[0]), start), load_candles(connection, market, start_ms=start))
+        first = int(known.open_time[0])
+        start = max(int(known.open_time[-1]) - REREAD_CANDLES * timeframe_ms(market.timeframe), first)
+        whole = joined(known.between(first, start), load_candles(connection, market, start_ms=start))
+        return whole if self._start(market) is not None else whole.tail(LEAST_CANDLES)
 
     def _make(self) -> None:
         """Make the views of what changed; a market of which nothing is left has none."""
@@ -145,7 +164,7 @@ class SignalSnapshots:
                 continue
             strategies, unreadable = self._strategies[market]
             try:
-                view = market_view(candles, strategies)
+                view = market_view(candles, strategies, risk=self._risk_view.markets.get(MarketName(*market)))
             except ValueError as error:
                 log.warning("signal.market_refused", market=" ".join(market), error=str(error))
                 self._views.pop(market, None)
@@ -156,6 +175,15 @@ class SignalSnapshots:
             self._views[market] = view
         self._changed.clear()
         self.snapshot = snapshot_of(self._views.values())
+
+
+def _risk_times(view: RiskView, name: MarketName) -> tuple[int | None, ...]:
+    """Return the times that tell whether a market's states are others: of its newest candle and of each fit."""
+    found = view.markets.get(name)
+    if found is None:
+        return ()
+    states = (found.volatility, found.change_points)
+    return (found.candle_time, *(None if state is None else state.fitted_ms for state in states))
 
 
 def joined(older: Candles, newer: Candles) -> Candles:

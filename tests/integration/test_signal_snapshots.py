@@ -73,11 +73,11 @@ def test_a_strategy_that_starts_earlier_brings_its_candles_with_it(
     database: str, connection: Connection[TupleRow], candles: Candles
 ) -> None:
     store_candles(database, candles)
-    late = candles.slice(1_000, 1_500)
+    late = candles.slice(900, 1_500)
     store_strategy(connection, discovered(strategy_named("MACD_CROSSOVER"), late))
     snapshots = SignalSnapshots()
     snapshots.refresh(connection)
-    assert view_of(snapshots).candles == 500
+    assert view_of(snapshots).candles == 600
     store_strategy(connection, discovered(strategy_named("PARABOLIC_SAR"), candles))
     snapshots.refresh(connection)
     assert view_of(snapshots).candles == 1_500

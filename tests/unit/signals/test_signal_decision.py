@@ -4,16 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpharay.signals.decision import combine, direction
+from alpharay.signals.decision import Decision, balance_of, decided, direction
 from alpharay.signals.vote import Vote
 
 LONG, FLAT, SHORT = Vote("LONG"), Vote("FLAT"), Vote("SHORT")
 
 
-def test_no_strategy_is_hold_with_no_confidence_and_a_reason() -> None:
-    decision = combine([], [])
-    assert (decision.action, decision.confidence) == ("HOLD", 0.0)
-    assert "no strategy" in decision.reason
+def combine(votes: list[Vote], weights: list[float]) -> Decision:
+    balance = balance_of(votes, weights)
+    assert balance is not None
+    return decided(balance.score, balance.evidence, balance.reason)
+
+
+def test_no_vote_has_no_balance() -> None:
+    assert balance_of([], []) is None
 
 
 @pytest.mark.parametrize(
@@ -60,9 +64,9 @@ def test_confidence_is_between_none_and_the_largest_weight_and_mirrors(cast: lis
 @pytest.mark.parametrize("weight", [0.0, -0.1, 1.5, float("nan")])
 def test_a_weight_outside_its_range_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):
-        combine([LONG], [weight])
+        balance_of([LONG], [weight])
 
 
 def test_a_missing_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="weights must be one a vote"):
-        combine([LONG], [])
+        balance_of([LONG], [])
