@@ -41,11 +41,12 @@ class MeasuredReplica:
     """A base of deployments that `HpaPolicy` scales: Serve calls `record_autoscaling_stats` on each replica.
 
     Count requests with `app.add_middleware(replica.in_flight.counted)`, or raise and lower `in_flight.count`.
+    Processor time is averaged over `usage_window_s`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, usage_window_s: float = 15.0) -> None:
         self.in_flight = InFlightRequests()
-        self._meter = ProcessTreeMeter()
+        self._meter = ProcessTreeMeter(window_s=usage_window_s)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Return this process's usage, with its children's, and the requests that it is answering."""
