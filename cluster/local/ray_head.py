@@ -141,6 +141,8 @@ def _environment(interpreter: Path, extra: Mapping[str, str]) -> dict[str, str]:
             "RAY_USAGE_STATS_ENABLED": "0",
             # Serve kills a proxy that is not ready after 5 s, which a busy machine needs to import it.
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+            # What may wait at the proxy is bounded.
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_apps.edges.waiting_room.middlewares",
             # `uv run alpharay ...` must not make Ray build an environment for each worker.
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "PYTHONPATH": str(PROJECT),

@@ -29,6 +29,8 @@ os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112 - Ray's spelli
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 # Ray replaces 127.0.0.1 by the machine's outer address unless it is told that there is only this machine.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+# As on every node of ours: what may wait at Serve's proxy is bounded.
+os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "serve_apps.edges.waiting_room.middlewares"
 os.environ.pop("RAY_ADDRESS", None)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
