@@ -30,7 +30,7 @@ from alpharay.store.candle_rows import (
     parse_candle_rows,
 )
 from alpharay.store.database import DatabasePool
-from alpharay.store.topic_sink import CorrelationOf, Prepared
+from alpharay.store.topic_sink import OriginOf, Prepared
 
 _COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 _COPY = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
@@ -92,7 +92,7 @@ class CandleWriter:
         self._known_months: frozenset[date] = frozenset()
         self._lock = threading.Lock()
 
-    def decode(self, values: Sequence[bytes], _: CorrelationOf | None = None) -> Prepared[CandleBatch]:
+    def decode(self, values: Sequence[bytes], _: OriginOf | None = None) -> Prepared[CandleBatch]:
         """Decode, check and encode a batch; nothing here waits for anything."""
         parsed = parse_candle_rows(values, self._decoder.known_version)
         if parsed is not None:

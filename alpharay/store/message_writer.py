@@ -8,14 +8,18 @@ from typing import Generic, TypeVar
 
 import msgspec
 import psycopg
+import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.bus.codec import MessageDecoder, Refusal
 from alpharay.store.database import DatabasePool
-from alpharay.store.topic_sink import CorrelationOf, Prepared
+from alpharay.store.topic_sink import OriginOf, Prepared
+from alpharay.telemetry.origin import Origin, caused_by
 
 Message = TypeVar("Message", bound=msgspec.Struct)
+
+log = structlog.get_logger(__name__)
 
 
 class RefusedMessageError(ValueError):
@@ -24,10 +28,11 @@ class RefusedMessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch(Generic[Message]):
-    """Decoded messages and their places in the batch as it came."""
+    """Decoded messages, their places in the batch as it came, and what caused each."""
 
     messages: Sequence[Message]
     indexes: Sequence[int]
+    origins: Sequence[Origin | None]
 
 
 class MessageWriter(Generic[Message]):
@@ -53,10 +58,10 @@ class MessageWriter(Generic[Message]):
         self._message_id = message_id
         self._store = store
 
-    def decode(self, values: Sequence[bytes], _: CorrelationOf | None = None) -> Prepared[MessageBatch[Message]]:
+    def decode(self, values: Sequence[bytes], origin_of: OriginOf = lambda _: None) -> Prepared[MessageBatch[Message]]:
         """Decode the values; nothing here waits for anything."""
         decoded = self._decoder.decode_batch(values)
-        batch = MessageBatch(decoded.messages, decoded.indexes)
+        batch = MessageBatch(decoded.messages, decoded.indexes, [origin_of(index) for index in decoded.indexes])
         return Prepared(batch, len(decoded.messages), tuple(decoded.refusals), decoded.newer_at)
 
     def prepare(self, pool: DatabasePool, batch: MessageBatch[Message]) -> None:
@@ -65,11 +70,14 @@ class MessageWriter(Generic[Message]):
     def write(self, connection: Connection[TupleRow], batch: MessageBatch[Message]) -> Sequence[Refusal]:
         """Store the messages whose ids are new; return those that can never be accepted."""
         refusals = []
-        for index, message in zip(batch.indexes, batch.messages, strict=True):
+        for index, message, origin in zip(batch.indexes, batch.messages, batch.origins, strict=True):
             try:
-                with connection.transaction():
-                    if self._is_new(connection, self._message_id(message)):
+                # What it stores, sends and logs tells of what caused the message.
+                with caused_by(origin), connection.transaction():
+                    message_id = self._message_id(message)
+                    if self._is_new(connection, message_id):
                         self._store(connection, message)
+                        log.info("message.stored", consumer=self.consumer, topic=self.topic, message_id=message_id)
             except (RefusedMessageError, psycopg.DataError, psycopg.IntegrityError) as error:
                 refusals.append(Refusal(index, str(error)))
         return refusals

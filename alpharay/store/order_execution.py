@@ -13,7 +13,8 @@ While it is open, or a halt is of what opens positions alone, orders that only r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -27,9 +28,11 @@ from alpharay.risk.circuit_breaker import Reading
 from alpharay.store.account_breaker import Outcome, give_trial, note_outcomes, watch_account
 from alpharay.store.database import DatabasePool, in_transaction
 from alpharay.store.executor_leases import ExecutorLease, hold_lease
-from alpharay.store.orders import orders_with, record, step
+from alpharay.store.orders import order_origin, orders_with, record, step
 from alpharay.store.reducing_orders import reduces
 from alpharay.store.trading_halts import TradingHaltedError, trading_terms
+from alpharay.telemetry.origin import caused_by
+from alpharay.telemetry.spans import span
 
 MOST_ORDERS = 1_000
 """Orders of one kind that a round goes through, oldest first."""
@@ -175,7 +178,9 @@ def _hand_over(pool: DatabasePool, broker: Broker, lease: ExecutorLease, order: 
             # A half-open breaker has given this order its trial when it was marked.
             if terms.halt is not None and terms.halt.share == 0.0 and not reducing:
                 raise TradingHaltedError(f"{terms.halt.reason}: only what reduces a position is released")
-            state = record(connection, broker.submit(order))
+            with _on(connection, order.order_id, "release order"):
+                state = record(connection, broker.submit(order))
+                log.info("executor.order_answered", order_id=order.order_id, status=state.status)
     except (BrokerUnavailableError, ValueError, psycopg.IntegrityError) as error:
         log.warning("executor.order_unanswered", order_id=order.order_id, error=str(error))
         return Outcome(answered=False, succeeded=False, reducing=reducing)
@@ -188,13 +193,14 @@ def _settle(pool: DatabasePool, broker: Broker, lease: ExecutorLease, state: Ord
     try:
         with pool.connection() as connection:
             hold_lease(connection, lease)
-            found = broker.look_up(order_id)
-            if found is not None:
-                record(connection, found)
-            elif state.cancel_wanted:
-                step(connection, order_id, "cancelled", reason="cancelled before the broker had it")
-            else:
-                step(connection, order_id, "intended", reason="the broker has never had it")
+            with _on(connection, order_id, "settle order"):
+                found = broker.look_up(order_id)
+                if found is not None:
+                    record(connection, found)
+                elif state.cancel_wanted:
+                    step(connection, order_id, "cancelled", reason="cancelled before the broker had it")
+                else:
+                    step(connection, order_id, "intended", reason="the broker has never had it")
     except (BrokerUnavailableError, ValueError, psycopg.IntegrityError) as error:
         log.warning("executor.order_not_settled", order_id=order_id, error=str(error))
         return None
@@ -211,7 +217,8 @@ def _follow(pool: DatabasePool, broker: Broker, lease: ExecutorLease, state: Ord
             ends = state.cancel_wanted or over
             found = broker.cancel(order.order_id) if ends else broker.look_up(order.order_id)
             if found is not None:
-                return record(connection, found).revision > state.revision
+                with _on(connection, order.order_id, "follow order"):
+                    return record(connection, found).revision > state.revision
     except (BrokerUnavailableError, ValueError, psycopg.IntegrityError) as error:
         log.warning("executor.order_not_followed", order_id=order.order_id, error=str(error))
         return None
@@ -230,3 +237,10 @@ def _expire(connection: Connection[TupleRow], lease: ExecutorLease, now_ms: int)
     for (order_id,) in rows:
         step(connection, order_id, "cancelled", reason="expired before it was sent")
     return len(rows)
+
+
+@contextmanager
+def _on(connection: Connection[TupleRow], order_id: str, work: str) -> Iterator[None]:
+    """Work on an order is caused by what caused the order: its lines, messages and spans tell so."""
+    with caused_by(order_origin(connection, order_id)), span(work, attributes={"alpharay.order_id": order_id}):
+        yield

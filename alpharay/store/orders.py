@@ -17,6 +17,7 @@ from alpharay.store.accounts import account_named
 from alpharay.store.ledger import book_fill
 from alpharay.store.outbox import add_to_outbox
 from alpharay.store.trading_halts import require_trading
+from alpharay.telemetry.origin import Origin, current_origin
 
 _STATE = """
 SELECT order_id, account_id, symbol, side, quantity, kind, limit_price, expires_ms,
@@ -50,9 +51,10 @@ def intend(
         account = account_named(connection, order.account_id)
         if settlement_currency(order.symbol) != account.currency:
             raise ValueError(f"symbol of account {order.account_id} must settle in {account.currency}: {order.symbol}")
+        origin = current_origin()
         added = connection.execute(
             "INSERT INTO orders (order_id, account_id, symbol, side, quantity, kind, limit_price, expires_ms, "
-            "correlation_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            "correlation_id, traceparent) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             (
                 order.order_id,
                 order.account_id,
@@ -62,7 +64,8 @@ def intend(
                 order.kind,
                 order.limit_price,
                 order.expires_ms,
-                correlation_id,
+                correlation_id if correlation_id is not None or origin is None else origin.correlation_id,
+                None if origin is None else origin.traceparent,
             ),
         )
         # Somebody else may have stored it since it was looked for.
@@ -86,6 +89,14 @@ def order_state(connection: Connection[TupleRow], order_id: str) -> OrderState:
     if found is None:
         raise UnknownOrderError(f"order {order_id!r} is unknown")
     return found
+
+
+def order_origin(connection: Connection[TupleRow], order_id: str) -> Origin:
+    """Return what caused an order; one that nobody told of is its own cause."""
+    row = connection.execute(
+        "SELECT correlation_id, traceparent FROM orders WHERE order_id = %s", (order_id,)
+    ).fetchone()
+    return Origin(order_id) if row is None else Origin(row[0] or order_id, row[1])
 
 
 def newest_orders(
@@ -151,6 +162,7 @@ def want_cancelled(connection: Connection[TupleRow], order_id: str) -> OrderStat
     state = _locked(connection, order_id)
     if state.status in ENDED or state.cancel_wanted:
         return state
+    _note_origin(connection)
     if state.status == "intended":
         return step(connection, order_id, "cancelled", reason="cancelled before it was sent")
     connection.execute("UPDATE orders SET cancel_wanted = true WHERE order_id = %s", (order_id,))
@@ -178,8 +190,13 @@ def record(connection: Connection[TupleRow], found: BrokerOrder) -> OrderState:
     for fill in found.fills:
         if book_fill(connection, before.order.account_id, fill):
             connection.execute(
-                "INSERT INTO order_fills (account_id, fill_id, order_id) VALUES (%s, %s, %s)",
-                (before.order.account_id, fill.fill_id, found.order_id),
+                "INSERT INTO order_fills (account_id, fill_id, order_id, correlation_id) VALUES (%s, %s, %s, %s)",
+                (
+                    before.order.account_id,
+                    fill.fill_id,
+                    found.order_id,
+                    order_origin(connection, found.order_id).correlation_id,
+                ),
             )
             _tell_fill(connection, before.order, fill)
     if (before.status, before.filled_quantity) == (found.status, found.filled_quantity):
@@ -229,7 +246,7 @@ def _tell(connection: Connection[TupleRow], state: OrderState) -> None:
         message,
         message_id=f"order:{order.order_id}:{state.revision}",
         key=order.symbol,
-        correlation_id=_correlation_id(connection, order.order_id),
+        correlation_id=order_origin(connection, order.order_id).correlation_id,
     )
 
 
@@ -251,13 +268,15 @@ def _tell_fill(connection: Connection[TupleRow], order: Order, fill: Fill) -> No
         message,
         message_id=f"fill:{order.account_id}:{fill.fill_id}",
         key=order.symbol,
-        correlation_id=_correlation_id(connection, order.order_id),
+        correlation_id=order_origin(connection, order.order_id).correlation_id,
     )
 
 
-def _correlation_id(connection: Connection[TupleRow], order_id: str) -> str:
-    row = connection.execute("SELECT correlation_id FROM orders WHERE order_id = %s", (order_id,)).fetchone()
-    return order_id if row is None or row[0] is None else str(row[0])
+def _note_origin(connection: Connection[TupleRow]) -> None:
+    """Have the steps that this transaction takes tell of its request, which need not be the order's own."""
+    origin = current_origin()
+    if origin is not None:
+        connection.execute("SELECT set_config('alpharay.correlation_id', %s, true)", (origin.correlation_id,))
 
 
 def _state(row: TupleRow) -> OrderState:

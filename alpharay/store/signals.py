@@ -16,7 +16,8 @@ from alpharay.bus.messages import OPEN_TIME_RANGE, SignalMessage
 from alpharay.bus.topics import SIGNALS
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.store.database import DatabasePool
-from alpharay.store.topic_sink import CorrelationOf, Prepared
+from alpharay.store.topic_sink import OriginOf, Prepared
+from alpharay.telemetry.origin import Origin
 
 ACTIONS = ("BUY", "SELL", "HOLD")
 LONGEST_NAME = 64
@@ -118,7 +119,7 @@ class SignalWriter:
         self.topic = topic
         self._decoder = MessageDecoder(SignalMessage)
 
-    def decode(self, values: Sequence[bytes], correlation_of: CorrelationOf) -> Prepared[SignalBatch]:
+    def decode(self, values: Sequence[bytes], origin_of: OriginOf) -> Prepared[SignalBatch]:
         """Decode and check the values; nothing here waits for anything."""
         decoded = self._decoder.decode_batch(values)
         refusals = list(decoded.refusals)
@@ -131,7 +132,7 @@ class SignalWriter:
                 indexes.append(index)
             else:
                 refusals.append(Refusal(index, problem))
-        batch = SignalBatch(messages, indexes, [_storable(correlation_of(index)) for index in indexes])
+        batch = SignalBatch(messages, indexes, [_correlation_id(origin_of(index)) for index in indexes])
         return Prepared(batch, len(messages), tuple(refusals), decoded.newer_at)
 
     def prepare(self, pool: DatabasePool, batch: SignalBatch) -> None:
@@ -237,9 +238,8 @@ def _text_problem(message: SignalMessage) -> str | None:
     return None
 
 
-def _storable(correlation: str | None) -> str | None:
-    """Return a correlation id as the table can hold it: a header may be anything."""
-    return None if correlation is None else "".join(filter(str.isprintable, correlation))[:LONGEST_ID]
+def _correlation_id(origin: Origin | None) -> str | None:
+    return None if origin is None else origin.correlation_id
 
 
 def _set_id(message: SignalMessage) -> str:

@@ -29,9 +29,11 @@ from alpharay.bus.consumer import (
     describe_topic,
     end_offset,
     first_offset,
+    message_origin,
     open_consumer,
 )
 from alpharay.bus.dead_letters import refuse
+from alpharay.bus.processing import processing
 from alpharay.bus.producer import MessageProducer, PublishError
 from alpharay.store.database import DatabasePool
 from alpharay.store.offsets import (
@@ -41,6 +43,7 @@ from alpharay.store.offsets import (
     start_offset,
 )
 from alpharay.store.partition_share import WHOLE, PartitionShare
+from alpharay.telemetry.origin import Origin
 
 Batch = TypeVar("Batch")
 
@@ -70,8 +73,8 @@ class Prepared(Generic[Batch]):
     newer_at: int | None = None
 
 
-CorrelationOf = Callable[[int], str | None]
-"""Returns the correlation id of the message at a place of the batch; read only where it is kept."""
+OriginOf = Callable[[int], Origin | None]
+"""Returns what caused the message at a place of the batch; read only where it is kept."""
 
 
 class BatchWriter(Protocol[Batch]):
@@ -80,7 +83,7 @@ class BatchWriter(Protocol[Batch]):
     topic: str
     consumer: str
 
-    def decode(self, values: Sequence[bytes], correlation_of: CorrelationOf, /) -> Prepared[Batch]:
+    def decode(self, values: Sequence[bytes], origin_of: OriginOf, /) -> Prepared[Batch]:
         """Turn values into what `write` needs, without any outside call.
 
         It runs while the batch before is written.
@@ -354,7 +357,7 @@ class TopicSink(Generic[Batch]):
             log.warning("sink.offset_gap", partition=number, expected=expected, found=first)
         partition.fetched_to = last + 1
         values = [message.value() or b"" for message in messages]
-        prepared = self._writer.decode(values, lambda place: correlation_id(messages[place]))
+        prepared = self._writer.decode(values, lambda place: message_origin(messages[place]))
         next_offset = last + 1 if prepared.newer_at is None else messages[prepared.newer_at].offset()
         return _Fetched(partition, partition.generation, messages, prepared, expected, next_offset)
 
@@ -362,6 +365,10 @@ class TopicSink(Generic[Batch]):
         if batch.generation != batch.partition.generation or batch.next_offset == batch.first_offset:
             return
         self._before_write()
+        with processing(self._writer.topic, self._writer.consumer, batch.messages):
+            self._commit(batch)
+
+    def _commit(self, batch: _Fetched[Batch]) -> None:
         self._writer.prepare(self._pool, batch.prepared.content)
         with self._pool.connection() as connection:
             advance_offset(connection, batch.partition.key, last_read=batch.first_offset, next_offset=batch.next_offset)
