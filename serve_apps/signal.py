@@ -35,6 +35,7 @@ from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.serve_log import log_through_serve
 from serve_apps.signal_analytics import signal_analytics
 from serve_apps.signal_api import signal_api
+from serve_apps.signal_conclusions import trading_copy
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_scaling import CPU_REQUEST, MEMORY_REQUEST, signal_autoscaler
 from serve_apps.signal_service import SignalService
@@ -63,13 +64,16 @@ class SignalServer(MeasuredReplica):
         self._pool = open_pool(
             current.require("database_url"),
             application="alpharay-signal",
-            max_connections=1,
+            # One that refreshes the snapshot, and one for the kill switch, which must not wait for it.
+            max_connections=2,
             statement_timeout_s=BATCH_STATEMENT_TIMEOUT_S,
         )
         clock = ExchangeClock(current.exchange_url)
         refresher = SnapshotRefresher(snapshot_source(self._pool, clock))
+        trading = trading_copy(self._pool, current.signal_account, lambda: refresher.snapshot)
         self._service = SignalService(
             refresher,
+            trading,
             clock,
             RememberedAnswers(None if current.redis_url is None else current.redis_url.get_secret_value()),
             _publisher(current),
@@ -89,6 +93,7 @@ class SignalServer(MeasuredReplica):
         self._analytics = signal_analytics(self._analytics_pool, default_quote=current.default_quote)
         refresher.start()
         self._analytics.start()
+        trading.start()
 
     def __serve_build_asgi_app__(self) -> GuardedApplication:
         """Return the HTTP application behind its edges."""
@@ -99,14 +104,16 @@ class SignalServer(MeasuredReplica):
 
     def check_health(self) -> None:
         """Raise when the replica must be replaced; no database is asked."""
-        if not self._service.refresher.is_alive():
-            raise RuntimeError("the snapshot's refresher has stopped or hangs")
+        for copy in (self._service.refresher, self._service.conclusions.trading):
+            if not copy.is_alive():
+                raise RuntimeError("a refresher of the signal service has stopped or hangs")
 
     def __del__(self) -> None:
         """Let go of everything; what waits for Kafka has a few seconds to leave."""
         service = getattr(self, "_service", None)
         if service is not None:
             service.refresher.stop()
+            service.conclusions.trading.stop()
             if service.publisher is not None:
                 service.publisher.close()
             self._pool.close(timeout=2.0)

@@ -16,10 +16,14 @@ from alpharay.bus.messages import SignalMessage
 from alpharay.bus.topics import SIGNALS
 from alpharay.feeds.exchange_clock import ExchangeClock
 from alpharay.signals.answer import Limits, SignalAnswer, answer, check_age, check_price, find_market
+from alpharay.signals.opinion import DEGRADED
 from alpharay.signals.refusal import RefusedError, refuse
 from alpharay.signals.request import SignalRequest, read_request
 from alpharay.signals.snapshot import MarketView, utc
+from alpharay.signals.trading_state import TradingState
 from alpharay.store.remembered_answers import MemoryUnavailableError, RememberedAnswers
+from serve_apps.background_copy import BackgroundCopy
+from serve_apps.signal_conclusions import Conclusions
 from serve_apps.signal_refresh import SnapshotRefresher
 
 
@@ -42,6 +46,7 @@ class SignalService:
     def __init__(
         self,
         refresher: SnapshotRefresher,
+        trading: BackgroundCopy[TradingState],
         clock: ExchangeClock,
         answers: RememberedAnswers,
         publisher: BackgroundPublisher | None,
@@ -51,6 +56,7 @@ class SignalService:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.refresher = refresher
+        self.conclusions = Conclusions(trading)
         self.publisher = publisher
         self.limits = limits
         self._clock = clock
@@ -111,10 +117,13 @@ class SignalService:
         view = find_market(self.refresher.snapshot, request)
         age = check_age(view, self._clock.now_ms(view.exchange), self.limits)
         check_price(view, request.price, self.limits)
+        conclusion, trading_age = self.conclusions.of(view)
         made = answer(
             view,
+            conclusion,
             request,
             data_age_seconds=age,
+            trading_age_seconds=trading_age,
             signal_id=signal_id,
             request_id=request_id,
             generated_at=utc(self._now_ms()),
@@ -158,6 +167,7 @@ class SignalService:
             "symbols": list(refresher.snapshot.symbols()),
             "strategies": sum(len(view.strategies) for view in refresher.snapshot.views()),
             "markets": markets,
+            "trading": self._trading_status(),
             "limits": self.limits,
             "answers_shared_between_replicas": self._answers.is_shared,
             "publisher": None
@@ -168,6 +178,18 @@ class SignalService:
                 "dropped": publisher.dropped,
                 "failures": publisher.failures,
             },
+        }
+
+    def _trading_status(self) -> dict[str, Any]:
+        trading = self.conclusions.trading
+        state = trading.held
+        return {
+            "account": state.account,
+            "halts": [*state.halts, *((state.opening.reason,) if state.opening is not None else ())],
+            "positions_known": state.portfolio is not None,
+            "age_seconds": trading.age_s(),
+            "refresh_failures": trading.failures,
+            "last_error": trading.last_error,
         }
 
     def _market_status(self, view: MarketView) -> dict[str, Any]:
@@ -187,6 +209,8 @@ class SignalService:
             "fresh": fresh,
             "candles": view.candles,
             "strategies": len(view.strategies),
-            "action": view.decision.action,
+            "model": view.model.model_id,
+            "action": self.conclusions.of(view)[0].decision.action,
+            "degraded": sorted({flag for one in view.opinions if DEGRADED in one.flags for flag in one.flags}),
             "problems": list(view.problems),
         }

@@ -8,7 +8,9 @@ from datetime import datetime
 import msgspec
 
 from alpharay.market.timeframe import timeframe_ms
+from alpharay.signals.conclusion import Conclusion
 from alpharay.signals.decision import Action
+from alpharay.signals.opinion import Component
 from alpharay.signals.refusal import RefusedError, refuse
 from alpharay.signals.request import SignalRequest
 from alpharay.signals.snapshot import MarketView, Snapshot, utc
@@ -19,8 +21,12 @@ class SignalAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     action: Action
     confidence: float
-    """In [0, 1]: see `alpharay.signals.decision.combine`."""
+    """In [0, 1]: see `alpharay.signals.combination`."""
     reason: str
+    suggested_fraction: float
+    """Of the account's equity, at least 0: a suggestion, nothing is placed."""
+    components: tuple[Component, ...]
+    """What each part says, and its share of the decision."""
     symbol: str
     exchange: str
     timeframe: str
@@ -134,18 +140,22 @@ def check_price(view: MarketView, price: float, limits: Limits) -> None:
 
 def answer(
     view: MarketView,
+    conclusion: Conclusion,
     request: SignalRequest,
     *,
     data_age_seconds: float,
+    trading_age_seconds: float | None,
     signal_id: str,
     request_id: str,
     generated_at: datetime,
 ) -> SignalAnswer:
-    """Return the market's decision as the answer to one request."""
+    """Return what a market's view comes to as the answer to one request."""
     return SignalAnswer(
-        action=view.decision.action,
-        confidence=view.decision.confidence,
-        reason=view.decision.reason,
+        action=conclusion.decision.action,
+        confidence=conclusion.decision.confidence,
+        reason=conclusion.decision.reason,
+        suggested_fraction=conclusion.fraction,
+        components=conclusion.components(data_age_seconds, trading_age_seconds),
         symbol=view.symbol,
         exchange=view.exchange,
         timeframe=view.timeframe,

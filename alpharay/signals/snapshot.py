@@ -76,7 +76,7 @@ class MarketView:
     strategy_sides: tuple[int, ...] = ()
     """What each of them asks for (`alpharay.signals.decision.direction`)."""
     problems: tuple[str, ...] = ()
-    """Strategies that could not vote, and why."""
+    """Strategies and models that could not speak, and why."""
 
     @property
     def decision(self) -> Decision:

@@ -18,10 +18,12 @@ from alpharay.market.timeframe import timeframe_ms
 from alpharay.risk.market_view import MarketName, RiskView
 from alpharay.signals.evidence import FLOOR, TRUST, TRUSTED_STATUSES, ScoredStrategy, selected_weights, weight
 from alpharay.signals.market_context import CONTEXT_CANDLES
+from alpharay.signals.model_opinion import ActiveModel
 from alpharay.signals.snapshot import EMPTY, MarketView, Snapshot, market_view, snapshot_of
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, load_newest_candles
 from alpharay.store.changes import DataVersion, data_version, list_markets, markets_with_newer_candles
+from alpharay.store.model_registry import LoadedModel, refreshed_models
 from alpharay.store.risk_snapshots import RiskSnapshots
 from alpharay.store.selection import deployed_strategies
 from alpharay.store.strategies import StoredStrategy, best_strategies
@@ -60,6 +62,7 @@ class SignalSnapshots:
         self._changed: set[Market] = set()
         self._risk = RiskSnapshots()
         self._risk_view = RiskView()
+        self._models: Mapping[Market, LoadedModel] = {}
         self.snapshot: Snapshot = EMPTY
 
     def refresh(self, connection: Connection[TupleRow]) -> Snapshot:
@@ -81,6 +84,7 @@ class SignalSnapshots:
         for market in markets_with_newer_candles(connection, self._newest()):
             self._keep(self._read_newer(connection, market), market)
         self._read_risk(connection)
+        self._read_models(connection)
         # Only now: a version whose reading failed on the way is read again by the next call.
         self._version = version
         if everything:
@@ -99,6 +103,14 @@ class SignalSnapshots:
             if market in self._candles and _risk_times(before, name) != _risk_times(after, name):
                 self._changed.add(market)
         self._risk_view = after
+
+    def _read_models(self, connection: Connection[TupleRow]) -> None:
+        """Read the active models; the markets of which one is another are made again."""
+        before, after = self._models, refreshed_models(connection, self._models)
+        for market in before.keys() | after.keys():
+            if market in self._candles and before.get(market) is not after.get(market):
+                self._changed.add(market)
+        self._models = after
 
     def _keep(self, candles: Candles, market: Market) -> None:
         self._candles[market] = candles
@@ -164,17 +176,26 @@ class SignalSnapshots:
                 continue
             strategies, unreadable = self._strategies[market]
             try:
-                view = market_view(candles, strategies, risk=self._risk_view.markets.get(MarketName(*market)))
+                view = market_view(
+                    candles,
+                    strategies,
+                    risk=self._risk_view.markets.get(MarketName(*market)),
+                    model=_active(self._models.get(market)),
+                )
             except ValueError as error:
                 log.warning("signal.market_refused", market=" ".join(market), error=str(error))
                 self._views.pop(market, None)
                 continue
             view = replace(view, problems=(*view.problems, *unreadable))
             for problem in view.problems:
-                log.warning("signal.strategy_left_out", market=" ".join(market), problem=problem)
+                log.warning("signal.component_problem", market=" ".join(market), problem=problem)
             self._views[market] = view
         self._changed.clear()
         self.snapshot = snapshot_of(self._views.values())
+
+
+def _active(loaded: LoadedModel | None) -> ActiveModel | None:
+    return None if loaded is None else ActiveModel(loaded.model_id, loaded.model, loaded.problem)
 
 
 def _risk_times(view: RiskView, name: MarketName) -> tuple[int | None, ...]:

@@ -21,9 +21,11 @@ from alpharay.market.candles import Candles
 from alpharay.signals.answer import Limits
 from alpharay.signals.evidence import ScoredStrategy
 from alpharay.signals.snapshot import EMPTY, Snapshot, market_view, snapshot_of
+from alpharay.signals.trading_state import TradingState
 from alpharay.store.remembered_answers import MemoryUnavailableError, RememberedAnswers
 from alpharay.strategies.catalogue import strategy_named
 from benchmarks.signal_data import discovered, generated_candles
+from serve_apps.background_copy import BackgroundCopy
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
@@ -67,12 +69,19 @@ class Bench:
     now_ms: int = END_MS + 60_000
     source: Callable[[], Snapshot] = lambda: EMPTY
     messages: list[SignalMessage] = field(default_factory=list)
+    state: TradingState = field(default_factory=lambda: TradingState(account="paper"))
+    monotonic_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.refresher = SnapshotRefresher(lambda: self.source())
+        self.trading: BackgroundCopy[TradingState] = BackgroundCopy(
+            lambda: self.state, TradingState(account="paper"), name="trading", monotonic=lambda: self.monotonic_s
+        )
+        assert self.trading.refresh()
         self.answers = RememberedAnswers(None)
         self.service = SignalService(
             self.refresher,
+            self.trading,
             ExchangeClock(None, wall_clock_ms=lambda: self.now_ms),
             self.answers,
             Recorder(self.messages),
@@ -140,6 +149,58 @@ def test_a_signal_names_action_confidence_strategies_and_candle(bench: Bench, ca
     weights = [one["weight"] for one in answer["strategies"]]
     assert weights == sorted(weights, reverse=True)
     assert all(one["vote"] in ("LONG", "FLAT", "SHORT") for one in answer["strategies"])
+
+
+def test_every_component_says_what_it_thinks_how_much_it_counts_and_how_old_its_data_are(
+    bench: Bench, candles: Candles
+) -> None:
+    bench.monotonic_s = 0.25
+    answer = bench.ask(symbol="SOL", price=float(candles.close[-1])).json()
+    said = {one["name"]: one for one in answer["components"]}
+    assert list(said) == ["strategies", "model", "market_context", "size", "risk"]
+    assert sum(one["weight"] for one in said.values()) == pytest.approx(1.0)
+    for one in said.values():
+        assert set(one) == {"name", "score", "weight", "confidence", "data_age_seconds", "why", "flags"}
+        assert -1.0 <= one["score"] <= 1.0
+        assert 0.0 <= one["confidence"] <= 1.0
+        assert one["data_age_seconds"] == (0.25 if one["name"] == "risk" else 60.0)
+        assert one["why"]
+    assert said["model"]["flags"] == ["abstains", "no_model"]
+    assert "sentiment_not_available" in said["market_context"]["flags"]
+    assert said["model"]["weight"] == said["size"]["weight"] == said["risk"]["weight"] == 0.0
+    assert answer["suggested_fraction"] >= 0.0
+
+
+def test_a_halt_makes_every_answer_hold_with_its_reason_and_a_resume_ends_it(bench: Bench, candles: Candles) -> None:
+    close = float(candles.close[-1])
+    before = bench.ask(symbol="SOL", price=close).json()
+    bench.state = TradingState(account="paper", halts=("all accounts are halted by the kill switch",))
+    assert bench.trading.refresh()
+    halted = bench.ask(symbol="SOL", price=close).json()
+    assert (halted["action"], halted["confidence"], halted["suggested_fraction"]) == ("HOLD", 0.0, 0.0)
+    assert halted["reason"].startswith("risk vetoes: all accounts are halted by the kill switch")
+    assert halted["components"][-1]["flags"] == ["veto"]
+    assert bench.messages[-1].action == "HOLD"
+    status = bench.client.get("/status").json()
+    assert status["trading"]["halts"] == ["all accounts are halted by the kill switch"]
+    assert {one["action"] for one in status["markets"]} == {"HOLD"}
+    bench.state = TradingState(account="paper")
+    assert bench.trading.refresh()
+    after = bench.ask(symbol="SOL", price=close).json()
+    assert (after["action"], after["confidence"]) == (before["action"], before["confidence"])
+
+
+def test_without_the_state_of_trading_risk_abstains_and_a_halt_stays_in_force(bench: Bench, candles: Candles) -> None:
+    close = float(candles.close[-1])
+    bench.monotonic_s = 1.5
+    risk = bench.ask(symbol="SOL", price=close).json()["components"][-1]
+    assert (risk["flags"], risk["data_age_seconds"]) == (["abstains", "degraded", "trading_state_unknown"], 1.5)
+    bench.state = TradingState(account="paper", halts=("halted",))
+    assert bench.trading.refresh()
+    bench.monotonic_s = 100.0
+    halted = bench.ask(symbol="SOL", price=close).json()
+    assert halted["action"] == "HOLD"
+    assert halted["components"][-1]["flags"] == ["veto", "degraded", "trading_state_unknown"]
 
 
 def test_a_market_without_strategies_is_hold_with_no_confidence(bench: Bench) -> None:
