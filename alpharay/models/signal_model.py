@@ -37,10 +37,12 @@ class SignalModelSettings:
         Trees, and how deep each is.
     learning_rate : float
         How much of each tree is taken.
-    sampled : float
-        Part of rows and of columns that each tree sees.
+    row_sample, column_sample : float
+        Part of the bars and of the features that each tree sees.
     smallest_leaf : float
-        XGBoost's `min_child_weight`: a quarter of a row each, so 25 are a hundred bars.
+        XGBoost's `min_child_weight`: a quarter for each bar's worth of labels that do not overlap, so 5 are 20 trades.
+    ridge : float
+        XGBoost's `lambda`, in the same unit.
     bootstraps : int
         Resamples of the gate's confidence bound.
     confidence : float
@@ -54,11 +56,13 @@ class SignalModelSettings:
     slippage: float = 0.0002
     folds: int = 5
     embargo: float = 0.01
-    rounds: int = 200
+    rounds: int = 100
     depth: int = 3
-    learning_rate: float = 0.05
-    sampled: float = 0.5
-    smallest_leaf: float = 25.0
+    learning_rate: float = 0.02
+    row_sample: float = 0.5
+    column_sample: float = 0.2
+    smallest_leaf: float = 5.0
+    ridge: float = 10.0
     bootstraps: int = 2_000
     confidence: float = 0.99
     seed: int = 0
@@ -71,13 +75,14 @@ class SignalModelSettings:
         for name in ("fee", "slippage", "embargo"):
             if not 0.0 <= getattr(self, name) < 0.5:
                 raise ValueError(f"{name} must be in [0, 0.5), was {getattr(self, name)}")
-        for name in ("learning_rate", "sampled"):
+        for name in ("learning_rate", "row_sample", "column_sample"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in (0, 1], was {getattr(self, name)}")
         if not 0.5 <= self.confidence < 1.0:
             raise ValueError(f"confidence must be in [0.5, 1), was {self.confidence}")
-        if not 0.0 <= self.smallest_leaf < math.inf:
-            raise ValueError(f"smallest_leaf must be at least 0, was {self.smallest_leaf}")
+        for name in ("smallest_leaf", "ridge"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0, was {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)

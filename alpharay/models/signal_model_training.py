@@ -5,7 +5,6 @@ Everything is a function of candles and settings: the same ones give the same by
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from alpharay.features.feature_matrix import Features, feature_matrix
 from alpharay.market.candles import Candles, FloatArray, IntArray
 from alpharay.models.boosted_trees import BoostedTrees, log_odds, trees_of_xgboost
+from alpharay.models.label_uniqueness import average_uniqueness
 from alpharay.models.probability_calibration import fit_platt
 from alpharay.models.promotion import log_losses, mean_gain_bound, reliability, verdict
 from alpharay.models.purged_folds import Fold, purged_folds
@@ -24,9 +24,6 @@ LEAST_OF_EACH = 50
 """Rises and falls that a fold must have to learn from."""
 
 DEFAULTS = SignalModelSettings()
-
-OnStep = Callable[[int, int], None]
-"""Called with steps done and steps in all."""
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -56,9 +53,7 @@ def training_set(candles: Candles, features: Features, settings: SignalModelSett
     return TrainingSet(features.values[bars], labels.values[bars], bars, labels.known_at[bars])
 
 
-def train_signal_model(
-    candles: Candles, settings: SignalModelSettings = DEFAULTS, *, on_step: OnStep | None = None
-) -> SignalModel:
+def train_signal_model(candles: Candles, settings: SignalModelSettings = DEFAULTS) -> SignalModel:
     """Return a fitted model with its evidence, promoted or not; raises ValueError when there is too little to learn.
 
     Out of fold twice: a stretch is foretold by trees that have not seen it, and its score is made a probability by a
@@ -69,18 +64,14 @@ def train_signal_model(
     samples = training_set(candles, features, settings)
     folds = list(_folds(samples, settings, bars=len(candles)))
     scores = np.empty(len(samples.outcomes))
-    for step, fold in enumerate(folds):
-        trees, _ = _fit(samples.values[fold.train], samples.outcomes[fold.train], settings)
+    for fold in folds:
+        trees, _ = _fit(samples, fold.train, settings)
         scores[fold.test] = log_odds(trees, samples.values[fold.test])
-        if on_step is not None:
-            on_step(step + 1, len(folds) + 1)
     probabilities = np.empty(len(scores))
     for fold in folds:
         scaling = fit_platt(scores[fold.train], samples.outcomes[fold.train])
         probabilities[fold.test] = scaling.probabilities(scores[fold.test])
-    trees, booster = _fit(samples.values, samples.outcomes, settings)
-    if on_step is not None:
-        on_step(len(folds) + 1, len(folds) + 1)
+    trees, booster = _fit(samples, np.arange(len(samples.outcomes)), settings)
     card = ModelCard(
         exchange=candles.exchange,
         symbol=candles.symbol,
@@ -116,8 +107,8 @@ def _folds(samples: TrainingSet, settings: SignalModelSettings, *, bars: int) ->
     return folds
 
 
-def _fit(values: FloatArray, outcomes: FloatArray, settings: SignalModelSettings) -> tuple[BoostedTrees, bytes]:
-    """Return the trees that XGBoost fits, and its own JSON of them."""
+def _fit(samples: TrainingSet, places: IntArray, settings: SignalModelSettings) -> tuple[BoostedTrees, bytes]:
+    """Return the trees that XGBoost fits to some of the samples, and its own JSON of them."""
     # A second to import, which a replica that only scores need not wait for.
     import xgboost
 
@@ -127,15 +118,22 @@ def _fit(values: FloatArray, outcomes: FloatArray, settings: SignalModelSettings
         "tree_method": "hist",
         "max_depth": settings.depth,
         "eta": settings.learning_rate,
-        "subsample": settings.sampled,
-        "colsample_bytree": settings.sampled,
+        "subsample": settings.row_sample,
+        "colsample_bytree": settings.column_sample,
         "min_child_weight": settings.smallest_leaf,
+        "lambda": settings.ridge,
         "seed": settings.seed,
         # One thread: sums of floats depend on how many there are.
         "nthread": 1,
         "verbosity": 0,
     }
-    data = xgboost.QuantileDMatrix(values, outcomes, nthread=1)
+    data = xgboost.QuantileDMatrix(
+        samples.values[places],
+        samples.outcomes[places],
+        # Twelve trades that run side by side tell little more than one.
+        weight=average_uniqueness(samples.starts[places], samples.ends[places]),
+        nthread=1,
+    )
     booster = xgboost.train(parameters, data, settings.rounds)
     document = bytes(booster.save_raw("json"))
     return trees_of_xgboost(document), document
