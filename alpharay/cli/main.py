@@ -14,6 +14,7 @@ from alpharay.cli import (
     evolve,
     kernels,
     load_test,
+    models,
     report,
     score,
     stack,
@@ -35,6 +36,7 @@ app.command("demo")(demo.demo)
 app.command("compile")(kernels.compile_kernels)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(strategies.app, name="strategies")
+app.add_typer(models.app, name="models")
 app.command("discover", help=discover.HELP)(discover.discover)
 app.command("evolve", help=evolve.HELP)(evolve.evolve)
 app.command("validate", help=validate.HELP)(validate.validate)
