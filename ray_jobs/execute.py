@@ -44,10 +44,10 @@ from alpharay.risk.circuit_breaker import Reading
 from alpharay.settings import settings
 from alpharay.store.account_breaker import account_reading
 from alpharay.store.account_equity import mark_equity
-from alpharay.store.account_prices import PriceSource
+from alpharay.store.account_prices import PriceSource, dated_prices, plain_prices
 from alpharay.store.accounts import Account, account_named, open_account
-from alpharay.store.candles import newest_closes
 from alpharay.store.database import DatabasePool, in_transaction
+from alpharay.store.equity_marks import HOUR_MS, MINUTE_MS, forget_marks, keep_mark
 from alpharay.store.executor_leases import ExecutorLease, give_up_lease, lease_owner, take_lease
 from alpharay.store.lease_queue import LeaseLostError
 from alpharay.store.ledger import book_capital, book_of
@@ -55,8 +55,8 @@ from alpharay.store.order_execution import Round, execute_round
 from ray_jobs.lease_owner import is_gone, owner_name
 
 OPENING_ENTRY = "opening"
-MARK_S = 60.0
-"""Seconds between two marks of the account's equity."""
+MARK_MS = MINUTE_MS
+"""Between two marks of the account's equity: whole minutes, UTC."""
 
 CLOCK_S = 2.0
 """Seconds between two questions to the exchange for its time."""
@@ -107,7 +107,7 @@ def main(
         ) as pool:
             _prepare(pool, account, currency, capital)
             broker = PaperBroker(pool, account, exchange=exchange, timeframe=timeframe, terms=terms)
-            mark_at = 0.0
+            marked = -1
             with (
                 closing(ExchangeClock(settings().exchange_url)) as clock,
                 closing(
@@ -122,9 +122,10 @@ def main(
                 ) as done,
             ):
                 for one in done:
-                    if time.monotonic() >= mark_at:
-                        _mark(pool, account, exchange, timeframe)
-                        mark_at = time.monotonic() + MARK_S
+                    now_ms = time.time_ns() // 1_000_000
+                    if now_ms // MARK_MS != marked:
+                        _mark(pool, account, exchange, timeframe, now_ms)
+                        marked = now_ms // MARK_MS
                     if one != Round() or once:
                         typer.echo(json.dumps(asdict(one)) if as_json else _sentence(one))
                     if once:
@@ -226,14 +227,24 @@ def _prepare(pool: DatabasePool, account_id: str, currency: str, capital: float 
         raise ValueError(f"account {account_id} must be on paper, was {account.kind}: there is no live broker")
 
 
-def _mark(pool: DatabasePool, account_id: str, exchange: str, timeframe: str) -> None:
-    """Keep the account's equity at the newest closes, from which limits on losses are measured."""
+def _mark(pool: DatabasePool, account_id: str, exchange: str, timeframe: str, now_ms: int) -> None:
+    """Keep the account's equity at the newest closes, from which limits on losses are measured, and its history."""
     try:
         with pool.connection() as connection:
             book = book_of(connection, account_id)
-            closes = newest_closes(connection, exchange, timeframe, book.positions)
-            prices = {symbol: Decimal(repr(close)) for symbol, close in closes.items()}
-            mark_equity(connection, account_id, book, prices, time_ms=time.time_ns() // 1_000_000)
+            # The age of a price is the reader's to judge: only when it closed is kept.
+            prices = dated_prices(connection, PriceSource(exchange, timeframe, now_ms), book.positions)
+            mark = mark_equity(connection, account_id, book, plain_prices(prices), time_ms=now_ms)
+            keep_mark(
+                connection,
+                account_id,
+                mark.equity,
+                mark.equity - book.capital,
+                time_ms=now_ms,
+                closed_ms={symbol: dated.closed_ms for symbol, dated in prices.items()},
+            )
+            if now_ms % HOUR_MS < MARK_MS:
+                forget_marks(connection, account_id, now_ms=now_ms)
     except (ValueError, psycopg.Error, PoolTimeout) as error:
         log.warning("executor.equity_not_marked", account=account_id, error=str(error))
 

@@ -50,6 +50,7 @@ CPU_REQUEST = "500m"
 
 ACCESS = (
     AccessRule("/size", READ),
+    AccessRule("/risk/*", READ),
     AccessRule("/orders", TRADE, methods=("POST",)),
     AccessRule("/orders/*", TRADE, methods=("DELETE",)),
 )

@@ -7,6 +7,7 @@ from typing import Any
 from alpharay.portfolio.orders import OrderState
 from alpharay.portfolio.sizing import Sizing
 from alpharay.store.account_prices import AccountStanding, DatedPrice
+from alpharay.store.equity_marks import EquityHistory
 from alpharay.store.priced_orders import PricedPlacement
 from serve_apps.portfolio_requests import OrderRequest
 from serve_apps.portfolio_sizes import described_size
@@ -62,6 +63,19 @@ def performance_answer(standing: AccountStanding, account: str) -> dict[str, Any
         "drawdown": mark.drawdown,
         "today_loss": mark.day_loss,
         "data_age_seconds": max((one.age_ms for one in standing.prices.values()), default=0) / 1000.0,
+    }
+
+
+def equity_answer(history: EquityHistory, account: str, start_ms: int, end_ms: int) -> dict[str, Any]:
+    """Return an account's equity over time."""
+    return {
+        "account": account,
+        "from": start_ms,
+        "to": end_ms,
+        "step_seconds": history.step_ms / 1000.0,
+        "max_drawdown": history.max_drawdown,
+        "max_drawdown_ms": history.max_drawdown_ms,
+        "points": history.points,
     }
 
 

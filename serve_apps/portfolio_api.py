@@ -14,21 +14,31 @@ import alpharay
 from alpharay.store.trading_halts import PAPER
 from serve_apps.edges.edges import Edges
 from serve_apps.portfolio_metrics import PortfolioMetrics
-from serve_apps.portfolio_requests import EXAMPLES, OrderRequest, SizeRequest
+from serve_apps.portfolio_requests import (
+    EXAMPLES,
+    LARGEST_TIME_MS,
+    MOST_OBSERVATIONS,
+    MarginalRiskRequest,
+    OrderRequest,
+    SizeRequest,
+)
 from serve_apps.portfolio_service import STATUSES, PortfolioService
 from serve_apps.web.answers import Answers, request_id
 from serve_apps.web.documents import add_documents, body_schemas, described, described_body
 from serve_apps.web.error_routes import add_error_routes
 from serve_apps.web.health_routes import HealthTexts, add_health_routes, add_metrics_route, add_status_route
-from serve_apps.web.query_numbers import whole_number
+from serve_apps.web.query_numbers import any_number, whole_number
 
 BODY_LIMIT_BYTES = 64 * 1024
 MOST_ROWS = 1_000
+MOST_POINTS = 5_000
 DATABASE_THREADS = 4
 """As many as connections: more would only wait for one."""
 
 PATHS = (
-    "/accounts/{account}/positions", "/orders", "/orders/{order_id}", "/fills", "/performance", "/size",
+    "/accounts/{account}/positions", "/accounts/{account}/equity", "/accounts/{account}/risk", "/risk/marginal",
+    "/strategies/selected",
+    "/orders", "/orders/{order_id}", "/fills", "/performance", "/size",
     "/health", "/ready", "/health/live", "/health/ready", "/status", "/metrics", "/docs",
 )  # fmt: skip
 MEANINGS = {
@@ -36,7 +46,7 @@ MEANINGS = {
     401: "an API key or access token is needed, or the one sent is not valid",
     403: "the key or token lacks the scope: `read`, and `trade` to place or cancel an order",
     404: "the account or order is unknown",
-    409: "trading is halted, or a price is missing or too old",
+    409: "trading is halted, a price is missing or too old, or the risk cannot be told",
     413: f"the body has more than {BODY_LIMIT_BYTES} bytes",
     415: "Content-Type is not application/json",
     422: "a field is missing, unknown or wrong, or the order_id is another order's; the answer names it and its value",
@@ -68,6 +78,7 @@ def portfolio_api(service: PortfolioService, *, versions: dict[str, str], edges:
     answers = Answers("portfolio", metrics.requests, metrics.seconds, told=TOLD, body_limit_bytes=BODY_LIMIT_BYTES)
     database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="portfolio-database")
     _add_reading(api, service, answers, database)
+    _add_risk(api, service, answers, database)
     _add_trading(api, service, answers, database)
     add_error_routes(api, PATHS)
     _add_health(api, service)
@@ -116,6 +127,76 @@ def _add_reading(api: FastAPI, service: PortfolioService, answers: Answers, data
             return service.fills(account, whole_number("limit", limit, 1, MOST_ROWS))
 
         return await answers.answer(request, "fills", ask, database)
+
+
+def _add_risk(api: FastAPI, service: PortfolioService, answers: Answers, database: Executor) -> None:
+    @api.get(
+        "/accounts/{account}/equity",
+        summary="An account's equity over time, and its drawdowns",
+        responses=_told(404, 422, 503),
+    )
+    async def equity(
+        request: Request,
+        account: str,
+        start: Annotated[str | None, Query(alias="from", description="UTC ms; a day before `to` if absent")] = None,
+        end: Annotated[str | None, Query(alias="to", description="UTC ms, not included; now if absent")] = None,
+        points: Annotated[str, Query(description=f"at most so many, 1 to {MOST_POINTS}")] = "1000",
+    ) -> Response:
+        def ask() -> Any:
+            first, last = (
+                None if text is None else whole_number(name, text, 0, LARGEST_TIME_MS)
+                for name, text in (("from", start), ("to", end))
+            )
+            return service.equity(account, first, last, whole_number("points", points, 1, MOST_POINTS))
+
+        return await answers.answer(request, "equity", ask, database)
+
+    @api.get(
+        "/accounts/{account}/risk",
+        summary="An account's exposure, heat and value at risk, and whose they are",
+        responses=_told(404, 409, 422, 503),
+    )
+    async def risk(
+        request: Request,
+        account: str,
+        level: Annotated[str, Query(description="of the values at risk, 0.5 to 0.9999")] = "0.99",
+        observations: Annotated[str, Query(description=f"returns they rest on, 2 to {MOST_OBSERVATIONS}")] = "500",
+        stop_deviations: Annotated[str, Query(description="how far a stop is, in deviations of a candle")] = "2",
+    ) -> Response:
+        def ask() -> Any:
+            return service.risk(
+                account,
+                any_number("level", level, 0.5, 0.9999),
+                whole_number("observations", observations, 2, MOST_OBSERVATIONS),
+                any_number("stop_deviations", stop_deviations, 0.001, 100.0),
+            )
+
+        return await answers.answer(request, "risk", ask, database)
+
+    @api.get(
+        "/strategies/selected",
+        summary="Which strategies speak for each market, with what weight, and why",
+        responses=_told(422, 503),
+    )
+    async def selected(
+        request: Request,
+        exchange: Annotated[str | None, Query(description="all if absent")] = None,
+        symbol: Annotated[str | None, Query(description="all if absent")] = None,
+        timeframe: Annotated[str | None, Query(description="all if absent")] = None,
+        limit: Annotated[str, Query(description=f"at most so many markets, 1 to {MOST_ROWS}")] = "100",
+    ) -> Response:
+        def ask() -> Any:
+            return service.selected(exchange, symbol, timeframe, whole_number("limit", limit, 1, MOST_ROWS))
+
+        return await answers.answer(request, "selected", ask, database)
+
+    @api.post(
+        "/risk/marginal",
+        summary="What one more trade does to an account's risk",
+        openapi_extra=_body(MarginalRiskRequest),
+    )
+    async def marginal_risk(request: Request) -> Response:
+        return await answers.answer_body(request, "marginal_risk", service.marginal_risk, database)
 
 
 def _add_trading(api: FastAPI, service: PortfolioService, answers: Answers, database: Executor) -> None:

@@ -17,6 +17,7 @@ from serve_apps.web.decoded_body import decode_body
 
 MOST_MONEY = 1e12
 MOST_ASSETS = 20
+MOST_OBSERVATIONS = 2_000
 LARGEST_TIME_MS = 2**53
 """As far as every JSON reader counts exactly."""
 
@@ -117,6 +118,26 @@ class SizeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     equity: Annotated[float, msgspec.Meta(gt=0.0, le=MOST_MONEY)] | None = None
 
 
+class MarginalRiskRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /risk/marginal`: a trade of a `fraction` of the equity, or of a `notional` in its currency.
+
+    `level` is that of the values at risk, `observations` the returns that they rest on, and a stop is `stop_deviations`
+    standard deviations of a candle away. A symbol without a group is in that of what it trades: BTC of BTC/USD.
+    """
+
+    symbol: Symbol
+    side: Literal["buy", "sell"]
+    account: Account = PAPER
+    fraction: Multiple | None = None
+    notional: Annotated[float, msgspec.Meta(ge=0.0, le=MOST_MONEY)] | None = None
+    level: Annotated[float, msgspec.Meta(ge=0.5, le=0.9999)] = 0.99
+    observations: Annotated[int, msgspec.Meta(ge=2, le=MOST_OBSERVATIONS)] = 500
+    stop_deviations: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 2.0
+    groups: Annotated[
+        dict[Symbol, Annotated[str, msgspec.Meta(min_length=1, max_length=64)]], msgspec.Meta(max_length=MOST_ASSETS)
+    ] = {}
+
+
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /orders`: its size is a `fraction` of the equity, or by one of the `methods`."""
 
@@ -133,10 +154,12 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 EXAMPLES: Mapping[type[msgspec.Struct], str] = {
     SizeRequest: '{"methods": {"fixed_fraction": {"risk": 0.01, "stop_distance": 0.05}}, "equity": 10000.0}',
+    MarginalRiskRequest: '{"symbol": "ETH/USD", "side": "buy", "fraction": 0.05}',
     OrderRequest: '{"order_id": "desk-1", "symbol": "BTC/USD", "side": "buy", "fraction": 0.05, "dry_run": true}',
 }
 
 _size_decoder = msgspec.json.Decoder(SizeRequest)
+_marginal_decoder = msgspec.json.Decoder(MarginalRiskRequest)
 _order_decoder = msgspec.json.Decoder(OrderRequest)
 
 
@@ -167,6 +190,20 @@ def read_order(body: bytes, default_quote: str) -> OrderRequest:
                 "invalid_field", "methods of an order must name exactly one", field="methods", value=named, hint=hint
             )
     return msgspec.structs.replace(asked, symbol=read_symbol(asked.symbol, "symbol", default_quote))
+
+
+def read_marginal_risk(body: bytes, default_quote: str) -> MarginalRiskRequest:
+    """Return the request with its symbols resolved; raises RefusedError."""
+    asked = decode_body(body, _marginal_decoder, EXAMPLES[MarginalRiskRequest])
+    if (asked.fraction is None) == (asked.notional is None):
+        raise refuse(
+            "missing_field",
+            "either fraction or notional is required",
+            field="fraction",
+            hint=f"send a body such as {EXAMPLES[MarginalRiskRequest]}",
+        )
+    groups = {read_symbol(name, "groups", default_quote): group for name, group in asked.groups.items()}
+    return msgspec.structs.replace(asked, symbol=read_symbol(asked.symbol, "symbol", default_quote), groups=groups)
 
 
 def read_symbol(text: str, field: str, default_quote: str) -> str:

@@ -15,13 +15,15 @@ from psycopg.rows import TupleRow
 
 from alpharay.backtest.frictions import Frictions
 from alpharay.feeds.exchange_clock import ExchangeClock
-from alpharay.market.timeframe import timeframe_ms
+from alpharay.market.timeframe import DAY_MS, timeframe_ms
 from alpharay.portfolio.orders import OrderStatus
 from alpharay.portfolio.sizing import Sizing
 from alpharay.signals.refusal import RefusedError, refuse
 from alpharay.store.account_prices import AccountStanding, PriceSource, account_standing
+from alpharay.store.account_returns import AccountReturns, RiskUnknownError, account_returns
 from alpharay.store.accounts import Account
 from alpharay.store.database import is_connection_loss
+from alpharay.store.equity_marks import equity_history
 from alpharay.store.orders import (
     OrderConflictError,
     UnknownOrderError,
@@ -31,15 +33,25 @@ from alpharay.store.orders import (
     want_cancelled,
 )
 from alpharay.store.priced_orders import PriceUnusableError, place_at_newest_prices
+from alpharay.store.selected_strategies import selected_markets
 from alpharay.store.trading_halts import ALL_ACCOUNTS, TradingHaltedError, TradingSwitch, UnknownAccountError
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.portfolio_answers import (
+    equity_answer,
     order_answer,
     performance_answer,
     placement_answer,
     positions_answer,
 )
-from serve_apps.portfolio_requests import read_order, read_order_id, read_size, wish_of
+from serve_apps.portfolio_requests import (
+    read_marginal_risk,
+    read_order,
+    read_order_id,
+    read_size,
+    read_symbol,
+    wish_of,
+)
+from serve_apps.portfolio_risk import marginal_answer, risk_answer
 from serve_apps.portfolio_sizes import sized, sizes_by
 
 STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
@@ -125,6 +137,39 @@ class PortfolioService:
     def performance(self, account: str) -> Any:
         """Return an account's return, drawdown and today's loss, by its marks and the newest closes."""
         return performance_answer(self._standing(account), account)
+
+    def equity(self, account: str, start_ms: int | None, end_ms: int | None, points: int) -> Any:
+        """Return an account's equity over time, its drawdowns and the deepest of them, of the last day unless told."""
+        self._known(account)
+        end = self._now_ms() + 1 if end_ms is None else end_ms
+        start = max(end - DAY_MS, 0) if start_ms is None else start_ms
+        if start >= end:
+            raise refuse("invalid_field", f"from must be before to ({end}), was {start}", field="from", value=start)
+        return equity_answer(
+            self._stored(partial(equity_history, account_id=account, start_ms=start, end_ms=end, most_points=points)),
+            account,
+            start,
+            end,
+        )
+
+    def risk(self, account: str, level: float, observations: int, stop_deviations: float) -> Any:
+        """Return an account's exposure, heat and value at risk at the newest closes, and whose they are."""
+        found = self._returns(account, observations)
+        return risk_answer(found, account, level=level, stop_deviations=stop_deviations)
+
+    def marginal_risk(self, body: bytes) -> Any:
+        """Return what one more trade does to an account's risk; nothing is ordered."""
+        asked = read_marginal_risk(body, self._default_quote)
+        return marginal_answer(self._returns(asked.account, asked.observations, asked.symbol), asked)
+
+    def selected(self, exchange: str | None, symbol: str | None, timeframe: str | None, limit: int) -> Any:
+        """Return which strategies speak for each market, with what weight and why, as selection decided last."""
+        name = None if symbol is None else read_symbol(symbol, "symbol", self._default_quote)
+        for field, text in (("exchange", exchange), ("timeframe", timeframe)):
+            if text is not None and not text.isprintable():
+                raise refuse("invalid_field", f"{field} must be printable", field=field, value=text)
+        asked = partial(selected_markets, exchange=exchange, symbol=name, timeframe=timeframe, limit=limit)
+        return {"markets": self._stored(asked)}
 
     def orders(self, account: str, status: str | None, limit: int) -> Any:
         """Return an account's newest orders, of one status or of all."""
@@ -220,6 +265,23 @@ class PortfolioService:
     def _standing(self, account: str) -> AccountStanding:
         self._known(account)
         return self._stored(partial(account_standing, account_id=account, source=self._source(), now_ms=self._now_ms()))
+
+    def _returns(self, account: str, observations: int, *beside: str) -> AccountReturns:
+        self._known(account)
+        ask = partial(
+            account_returns,
+            account_id=account,
+            source=self._source(),
+            now_ms=self._now_ms(),
+            observations=observations,
+            beside=beside,
+        )
+        try:
+            return self._stored(ask)
+        except RiskUnknownError as error:
+            raise refuse(
+                "risk_unknown", str(error), field="account", value=account, hint="check that the ingestion runs"
+            ) from None
 
     def _source(self) -> PriceSource:
         now_ms = self._clock.now_ms(self.prices.exchange)

@@ -65,14 +65,6 @@ class NewestClose(NamedTuple):
     close: float
 
 
-def newest_closes(
-    connection: Connection[TupleRow], exchange: str, timeframe: str, symbols: Collection[str]
-) -> dict[str, float]:
-    """Return the newest stored close of each symbol; one without candles is missing."""
-    found = newest_candle_closes(connection, exchange, timeframe, symbols)
-    return {symbol: newest.close for symbol, newest in found.items()}
-
-
 def newest_candle_closes(
     connection: Connection[TupleRow], exchange: str, timeframe: str, symbols: Collection[str]
 ) -> dict[str, NewestClose]:

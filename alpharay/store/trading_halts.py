@@ -212,7 +212,21 @@ def set_limits(
     event_id: str | None = None,
 ) -> TradingSwitch:
     """Set an account's limits, and write down what they were; `event_id` as of `halt`. Raises UnknownAccountError."""
+    return change_limits(connection, account, lambda _: limits, actor=actor, reason=reason, event_id=event_id)
+
+
+def change_limits(
+    connection: Connection[TupleRow],
+    account: str,
+    change: Callable[[RiskLimits], RiskLimits],
+    *,
+    actor: str,
+    reason: str,
+    event_id: str | None = None,
+) -> TradingSwitch:
+    """Set an account's limits to what `change` makes of them, under the row's lock; as `set_limits`."""
     before = _locked(connection, account, "UPDATE")[account].limits
+    limits = change(before)
     if _append(connection, event_id, account, "LIMITS", actor, reason, {"from": before, "to": limits}):
         connection.execute(
             "UPDATE trading_switches SET limits = %s::jsonb WHERE account = %s", (_json(limits), account)

@@ -25,6 +25,7 @@ STATUS = {
     # the service works, and a proxy that sees 503 would take it out of its rotation or try again at once.
     "stale_data": 409,
     "trading_halted": 409,
+    "risk_unknown": 409,
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "invalid_field": 422,

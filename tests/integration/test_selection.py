@@ -10,11 +10,15 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import REPOSITORY
 
+from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.bus.messages import DiscoveredStrategy
+from alpharay.discovery.settings import SearchSettings
 from alpharay.market.candles import Candles
 from alpharay.selection.market_selection import SelectionSettings
 from alpharay.selection.rotation import RotationSettings
@@ -22,6 +26,10 @@ from alpharay.signals.evidence import FLOOR
 from alpharay.store.candle_rows import Market
 from alpharay.store.database import DatabasePool, open_pool
 from alpharay.store.migrate import migrate
+from alpharay.store.requests import requested_costs
+from alpharay.store.runs import enqueue_run
+from alpharay.store.selected_strategies import selected_markets
+from alpharay.store.selection import trusted_strategies
 from alpharay.store.signal_snapshots import SignalSnapshots
 from alpharay.store.strategies import store_strategy
 from alpharay.store.strategy_status import change_status, transitions
@@ -29,6 +37,7 @@ from alpharay.strategies.catalogue import strategy_named
 from alpharay.strategies.codec import strategy_to_json
 from alpharay.strategies.strategy import strategy_id
 from benchmarks.signal_data import store_candles
+from ray_jobs.discovery_messages import discovery_request
 from ray_jobs.score import decide
 
 pytestmark = pytest.mark.timeout(180)
@@ -120,6 +129,33 @@ def test_the_best_are_deployed_once_however_often_and_by_however_many_it_is_deci
     scores = next(value for topic, value in sent if topic == "strategy-confidence-scores")
     assert {one["strategy_id"] for one in scores["scores"]} == set(ids.values())
     assert all(one["unseen_days"] == 300 for one in scores["scores"])
+
+    with pool.connection() as connection:
+        (market,) = selected_markets(connection, symbol=MARKET.symbol)
+        assert selected_markets(connection, timeframe="1d") == []
+    assert [one.strategy_id for one in market.members] == [one.strategy_id for one in selection.ensemble.members]
+    assert sum(one.weight for one in market.members) == pytest.approx(1.0)
+    deployed = [one for one in market.members if one.status == "DEPLOYED"]
+    assert all(one.unseen_days == 300 and one.deploy_reason for one in deployed)
+    assert sorted((one.strategy_id, one.kind) for one in market.rotations) == sorted(
+        (one.strategy_id, "DEPLOYED") for one in deployed
+    )
+
+
+def test_scores_are_at_the_costs_of_the_search_that_found_the_strategy(database, pool):
+    store_candles(database, trending())
+    validated(pool, NAMES[0])
+    cheap = decide(pool, MARKET, SETTINGS, dry_run=True).scores[0].confidence.performance
+    request = discovery_request(
+        MARKET, start_time=START_MS, end_time=START_MS + 300 * DAY_MS, strategy_name=NAMES[0],
+        settings=SearchSettings(), costs=Costs(fee=0.01), frictions=Frictions(lot_size=0.001),
+    )  # fmt: skip
+    with pool.connection() as connection:
+        # The run "run" is what `validated` has named as the one that found it.
+        enqueue_run(connection, msgspec.structs.replace(request, run_id="run"))
+        (row,) = trusted_strategies(connection, MARKET)
+    assert requested_costs(row.request) == (Costs(fee=0.01), Frictions(lot_size=0.001))
+    assert decide(pool, MARKET, SETTINGS, dry_run=True).scores[0].confidence.performance < cheap
 
 
 def test_where_strategies_are_deployed_they_decide_the_signal_with_the_weights_of_the_ensemble(database, pool):

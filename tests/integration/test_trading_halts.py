@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,12 @@ import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from typer.testing import CliRunner
 
+from alpharay.cli.limits import app as limits_command
 from alpharay.risk.circuit_breaker import BreakerSettings, BreakerState, Reading, read
 from alpharay.risk.limits import RiskLimits
+from alpharay.settings import settings
 from alpharay.store.migrate import migrate
 from alpharay.store.trading_halts import (
     ALL_ACCOUNTS,
@@ -220,3 +224,46 @@ def test_opening_an_account_twice_keeps_its_limits(connection: Database) -> None
     assert open_account(connection, "live-1", actor="ann", reason="new", limits=limits).limits == limits
     assert open_account(connection, "live-1", actor="ann", reason="new").limits == limits
     assert [event.kind for event in trading_events(connection, "live-1")] == ["OPEN"]
+
+
+def test_limits_are_set_once_under_their_id_and_what_they_were_is_kept(connection: Database) -> None:
+    tight = RiskLimits(position=0.1, net=None)
+    for _ in range(2):
+        set_limits(connection, PAPER, tight, actor="ann", reason="smaller", event_id="l-1")
+    (event,) = trading_events(connection, PAPER)
+    assert event.details is not None
+    assert (event.details["from"]["position"], event.details["to"]["position"]) == (0.2, 0.1)
+    assert event.details["to"]["net"] is None
+    with pytest.raises(EventIdReusedError, match="l-1"):
+        set_limits(connection, PAPER, RiskLimits(), actor="ann", reason="wider", event_id="l-1")
+    halt(connection, PAPER, actor="ann", reason="x", event_id="h-1", scope="INCREASES")
+    with pytest.raises(EventIdReusedError, match="h-1"):
+        halt(connection, PAPER, actor="ann", reason="x", event_id="h-1")
+
+
+def test_limits_are_shown_and_set_by_a_command(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHARAY_DATABASE_URL", url)
+    settings.cache_clear()
+    run = CliRunner()
+    try:
+        told = run.invoke(
+            limits_command, ["set", PAPER, "--position", "0.1", "--without", "net", "--reason", "one market", "--json"]
+        )
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.output)["limits"] == {**json.loads(told.output)["limits"], "position": 0.1, "net": None}
+        shown = run.invoke(limits_command, ["show", PAPER])
+        assert "may trade" in shown.output
+        refused = (
+            (["show", "papre"], "'papre' is unknown"),
+            (["set", PAPER, "--reason", "x"], "name at least one limit"),
+            (["set", PAPER, "--reason", "x", "--net", "1", "--without", "net"], "exclude each other"),
+            (["set", PAPER, "--reason", " ", "--net", "1"], "must say something"),
+        )
+        for arguments, text in refused:
+            answer = run.invoke(limits_command, arguments)
+            assert (answer.exit_code, text in answer.stderr) == (2, True), answer.output
+    finally:
+        settings.cache_clear()
+    with psycopg.connect(url) as connection:
+        (event,) = trading_events(connection, PAPER)
+        assert (event.kind, event.reason, bool(event.actor)) == ("LIMITS", "one market", True)

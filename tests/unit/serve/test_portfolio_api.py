@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import numpy as np
 import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
@@ -23,7 +24,9 @@ from alpharay.portfolio.sizing import TradeRecord, blended
 from alpharay.risk.limits import PortfolioState, RiskLimits
 from alpharay.store.account_equity import EquityMark
 from alpharay.store.account_prices import AccountStanding, DatedPrice, account_standing
+from alpharay.store.account_returns import AccountReturns, RiskUnknownError, account_returns
 from alpharay.store.accounts import Account
+from alpharay.store.equity_marks import EquityHistory, EquityPoint, equity_history
 from alpharay.store.order_placement import OrderWish, Placement
 from alpharay.store.orders import (
     OrderConflictError,
@@ -34,6 +37,7 @@ from alpharay.store.orders import (
     want_cancelled,
 )
 from alpharay.store.priced_orders import PricedPlacement, PriceUnusableError, place_at_newest_prices
+from alpharay.store.selected_strategies import Rotation, SelectedMarket, SelectedStrategy, selected_markets
 from alpharay.store.trading_halts import TradingHaltedError, TradingSwitch
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.portfolio_api import BODY_LIMIT_BYTES, portfolio_api
@@ -51,6 +55,14 @@ BOOK = Book(
 )
 PRICES = {"BTC/USD": DatedPrice(Decimal(90), NOW_MS - 60_000, 60_000)}
 STANDING = AccountStanding(BOOK, PRICES, EquityMark(Decimal(9_990), Decimal(10_100), Decimal(11_100)))
+HISTORY = EquityHistory(
+    (EquityPoint(NOW_MS - 60_000, Decimal(9_000), Decimal(10_000), 0.1, NOW_MS - 70_000),), 60_000, 0.1, NOW_MS - 60_000
+)
+MEMBER = SelectedStrategy("s1", "MACD_CROSSOVER", "DEPLOYED", 1.0, 0.6, 0.5, 0.7, 0.9, 300, 40, 5, "best of two")
+SELECTED = SelectedMarket(
+    exchange="test", symbol="BTC/USD", timeframe="1m", decided_at=7, quality=0.6, mean_correlation=0.0,
+    members=(MEMBER,), rotations=(Rotation("s1", "MACD_CROSSOVER", "DEPLOYED", 5, "best of two"),),
+)  # fmt: skip
 WANT = {"order_id": "o1", "symbol": "BTC", "side": "buy", "fraction": 0.1}
 RECORD = {"wins": 60, "losses": 40, "average_win": 0.02, "average_loss": 0.015}
 
@@ -99,10 +111,20 @@ class Bench:
             account_standing: self.standing,
             newest_orders: [STATE],
             newest_fills: [("o1", FILL)],
+            account_returns: self.returns(work.keywords.get("beside", ())),
+            equity_history: HISTORY,
+            selected_markets: [SELECTED],
             order_state: STATE,
             want_cancelled: replace(STATE, cancel_wanted=True),
         }
         return answers[work.func]
+
+    def returns(self, beside: tuple[str, ...]) -> AccountReturns | None:
+        """Return what the account's book weighs, and random returns of its symbols."""
+        symbols = tuple(sorted({*self.standing.book.positions, *beside}))
+        table = np.random.default_rng(3).normal(0.0, 0.01, (300, len(symbols))) if symbols else None
+        weights = dict.fromkeys(self.standing.book.positions, 0.009)
+        return AccountReturns(self.standing, 10_000.0, weights, symbols, table)
 
     def place(self, wish: OrderWish, dry_run: bool, **_: Any) -> PricedPlacement:
         if any(one.order_id == wish.order_id for one in self.placed):
@@ -364,3 +386,72 @@ def test_health_metrics_and_documents(bench: Bench) -> None:
     response = bench.client.post("/orders", content=too_large, headers={"Content-Type": "application/json"})
     error_of(response, 413, "body_too_large")
     error_of(bench.client.patch("/orders/o1"), 405, "method_not_allowed")
+
+
+def test_risk_of_an_account_is_told_in_shares_and_money(bench: Bench) -> None:
+    answer = bench.client.get("/accounts/paper/risk", params={"level": "0.95"}).json()
+    risk = answer["risk"]
+    (part,) = risk["symbols"].values()
+    assert (answer["equity"], risk["level"], risk["observations"]) == (10_000.0, 0.95, 300)
+    assert risk["value_at_risk_money"] == pytest.approx(10_000.0 * risk["value_at_risk"])
+    assert part["component_value_at_risk"] == pytest.approx(risk["value_at_risk"])
+    assert risk["groups"]["BTC"]["gross"] == pytest.approx(0.009)
+    assert "100% of that is BTC/USD's" in answer["explanation"]
+    bench.standing = replace(STANDING, book=replace(BOOK, positions={}))
+    assert bench.client.get("/accounts/paper/risk").json()["risk"] is None
+
+
+def test_marginal_risk_is_that_of_one_more_trade(bench: Bench) -> None:
+    body = {"symbol": "ETH", "side": "sell", "notional": 500.0, "groups": {"BTC": "coins", "ETH": "coins"}}
+    answer = bench.client.post("/risk/marginal", json=body).json()
+    assert (answer["symbol"], answer["change"]) == ("ETH/USD", -0.05)
+    assert set(answer["after"]["symbols"]) == {"BTC/USD", "ETH/USD"}
+    assert answer["after"]["groups"]["coins"]["net"] == pytest.approx(0.009 - 0.05)
+    assert answer["after"]["value_at_risk"] - answer["before"]["value_at_risk"] == pytest.approx(
+        answer["incremental_value_at_risk"]
+    )
+    whole = bench.client.post("/risk/marginal", json={"symbol": "ETH", "side": "buy", "fraction": 0.05}).json()
+    assert (whole["change"], whole["after"]["groups"].keys()) == (0.05, {"BTC", "ETH"})
+
+
+def test_equity_over_time_and_its_drawdown(bench: Bench) -> None:
+    answer = bench.client.get("/accounts/paper/equity", params={"from": "1000", "points": "7"}).json()
+    assert (answer["from"], answer["to"], answer["max_drawdown"]) == (1_000, NOW_MS + 1, 0.1)
+    assert answer["points"][0]["equity"] == "9000"
+    assert bench.asked[-1] == {"account_id": "paper", "start_ms": 1_000, "end_ms": NOW_MS + 1, "most_points": 7}
+    bench.client.get("/accounts/paper/equity", params={"to": "1000"})
+    assert (bench.asked[-1]["start_ms"], bench.asked[-1]["end_ms"]) == (0, 1_000)
+
+
+def test_selected_strategies_are_told_with_weights_and_reasons(bench: Bench) -> None:
+    (market,) = bench.client.get("/strategies/selected", params={"symbol": "btc"}).json()["markets"]
+    assert market["members"][0]["weight"] == 1.0
+    assert market["rotations"][0]["reason"] == "best of two"
+    assert bench.asked[-1] == {"exchange": None, "symbol": "BTC/USD", "timeframe": None, "limit": 100}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "field"),
+    [
+        ("/accounts/papre/risk", 404, "unknown_account", "account"),
+        ("/accounts/papre/equity", 404, "unknown_account", "account"),
+        ("/accounts/paper/equity?from=5&to=5", 422, "invalid_field", "from"),
+        ("/accounts/paper/equity?from=x", 422, "invalid_field", "from"),
+        ("/accounts/paper/equity?points=0", 422, "invalid_field", "points"),
+        ("/accounts/paper/risk?level=1", 422, "invalid_field", "level"),
+        ("/accounts/paper/risk?stop_deviations=nan", 422, "invalid_field", "stop_deviations"),
+        ("/strategies/selected?symbol=%00", 422, "invalid_field", "symbol"),
+        ("/strategies/selected?exchange=%00", 422, "invalid_field", "exchange"),
+    ],
+)
+def test_what_is_wrong_with_a_question_of_risk_is_told(
+    bench: Bench, path: str, status: int, code: str, field: str
+) -> None:
+    assert error_of(bench.client.get(path), status, code)["field"] == field
+
+
+def test_a_risk_that_cannot_be_told_is_a_conflict(bench: Bench) -> None:
+    bench.fails = RiskUnknownError("no candles of SOL/USD are stored")
+    assert "SOL/USD" in error_of(bench.client.get("/accounts/paper/risk"), 409, "risk_unknown")["message"]
+    body = {"symbol": "ETH", "side": "buy"}
+    assert error_of(bench.client.post("/risk/marginal", json=body), 422, "missing_field")["field"] == "fraction"

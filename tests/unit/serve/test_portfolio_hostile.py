@@ -18,7 +18,7 @@ from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.portfolio import ACCESS
 from serve_apps.portfolio_api import portfolio_api
-from serve_apps.portfolio_requests import OrderRequest, SizeRequest
+from serve_apps.portfolio_requests import MarginalRiskRequest, OrderRequest, SizeRequest
 
 ORDER = json.dumps({**WANT, "fraction": 0.125, "account": "paper", "limit_price": 90.5, "dry_run": False}).encode()
 SIZE = json.dumps(
@@ -31,8 +31,14 @@ SIZE = json.dumps(
         "equity": 1000.0,
     }
 ).encode()
+MARGINAL = json.dumps(
+    {"symbol": "ETH", "side": "buy", "fraction": 0.125, "level": 0.95, "observations": 50, "groups": {"BTC": "coins"}}
+).encode()
 
 bodies = st.one_of(
+    hostile_bodies(MARGINAL, b"0.125", MarginalRiskRequest.__struct_fields__).map(
+        lambda body: ("/risk/marginal", body)
+    ),
     hostile_bodies(ORDER, b"0.125", OrderRequest.__struct_fields__).map(lambda body: ("/orders", body)),
     hostile_bodies(SIZE, b"0.125", SizeRequest.__struct_fields__).map(lambda body: ("/size", body)),
 )
@@ -86,6 +92,7 @@ def test_any_body_is_answered_or_refused_in_one_shape(client: TestClient, asked:
         ("GET", "/orders", "read"),
         ("GET", "/accounts/paper/positions", "read"),
         ("POST", "/size", "read"),
+        ("POST", "/risk/marginal", "read"),
     ],
 )
 def test_orders_need_trade_and_all_else_read(method: str, path: str, scope: str) -> None:
