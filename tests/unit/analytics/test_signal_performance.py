@@ -145,7 +145,7 @@ def test_a_calibration_by_hand() -> None:
 @given(st.lists(st.tuples(st.sampled_from([-0.1, 0.1]), st.floats(0.0, 1.0)), max_size=40), st.integers(1, 12))
 def test_the_curve_equals_a_plain_loop(said: list[tuple[float, float]], bins: int) -> None:
     found = calibration(decisions_of(apart([net for net, _ in said], [one for _, one in said])), bins)
-    edges = np.linspace(0.0, 1.0, bins + 1).tolist()
+    edges = [number / bins for number in range(bins + 1)]
     for number, part in enumerate(found.bins):
         last = number == bins - 1
         inside = [net for net, one in said if edges[number] <= one and (last or one < edges[number + 1])]
@@ -159,6 +159,12 @@ def test_the_curve_equals_a_plain_loop(said: list[tuple[float, float]], bins: in
         assert found.brier_score == pytest.approx(sum(distances) / len(said))
     else:
         assert found.brier_score is found.brier_skill is found.calibration_error is None
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_a_confidence_on_an_edge_is_in_the_bin_that_starts_there(place: int) -> None:
+    found = calibration(decisions_of(apart([0.1], [float(f"0.{place}")])))
+    assert [part.decisions for part in found.bins].index(1) == place
 
 
 def test_forecasts_that_are_probabilities_are_calibrated() -> None:
