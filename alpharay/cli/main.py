@@ -13,6 +13,7 @@ from alpharay.cli import (
     doctor,
     evolve,
     kernels,
+    limits,
     load_test,
     models,
     report,
@@ -36,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("compile")(kernels.compile_kernels)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(strategies.app, name="strategies")
+app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.command("discover", help=discover.HELP)(discover.discover)
 app.command("evolve", help=evolve.HELP)(evolve.evolve)
