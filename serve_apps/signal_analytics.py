@@ -14,12 +14,11 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from alpharay.analytics.decisions import MarketName
-from alpharay.analytics.outcome import Ending
 from alpharay.analytics.record import Chosen, SignalRecord, by_strategy, by_symbol, confidence_curve, summary
 from alpharay.market.symbol import resolve_symbol
 from alpharay.signals.refusal import RefusedError, refuse
 from alpharay.store.database import DatabasePool
-from alpharay.store.signal_outcomes import load_signal_record, outcome_of, outcomes_version
+from alpharay.store.signal_outcomes import ending_of, load_signal_record, outcome_of, outcomes_version
 from alpharay.store.signals import LONGEST_ID, stored_signal
 from serve_apps.background_copy import BackgroundCopy
 
@@ -88,11 +87,7 @@ class SignalAnalytics:
             ) from None
         if signal is None:
             raise _unknown_signal(signal_id)
-        if outcome is not None:
-            ending = outcome.ending
-        else:
-            ending = (Ending.NONE if signal.action == "HOLD" else Ending.WAITING).name
-        return {"signal": signal, "ending": ending, "outcome": outcome}
+        return {"signal": signal, "ending": ending_of(signal, outcome), "outcome": outcome}
 
     def status(self) -> dict[str, Any]:
         """Return how fresh the record is, for people and monitors."""

@@ -18,6 +18,7 @@ from alpharay.cli import (
     models,
     report,
     score,
+    signals,
     stack,
     strategies,
     validate,
@@ -37,6 +38,7 @@ app.command("demo")(demo.demo)
 app.command("compile")(kernels.compile_kernels)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(strategies.app, name="strategies")
+app.add_typer(signals.app, name="signals")
 app.add_typer(limits.app, name="limits")
 app.add_typer(models.app, name="models")
 app.command("discover", help=discover.HELP)(discover.discover)

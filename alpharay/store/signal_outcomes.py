@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 from psycopg import Connection
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import TupleRow
 
 from alpharay.analytics.decisions import DecisionRow, MarketName, StrategySet, decisions_of
 from alpharay.analytics.outcome import DEFINED, SIDES, Ending, Outcomes, OutcomeTerms, signal_outcomes
@@ -20,6 +20,7 @@ from alpharay.market.timeframe import timeframe_ms
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, newest_open_time
 from alpharay.store.database import DatabasePool, in_transaction
+from alpharay.store.signals import StoredSignal
 
 SETTLE_MS = 24 * 3_600_000
 """So long after its exit, by its market's candles, an outcome may change: candles are corrected, signals come late."""
@@ -197,11 +198,25 @@ def reopen_signals(connection: Connection[TupleRow], *, symbol: str | None = Non
     return connection.execute(_REOPEN, {"symbol": symbol}).rowcount
 
 
+def outcomes_of(connection: Connection[TupleRow], signal_ids: Sequence[str]) -> dict[str, StoredOutcome]:
+    """Return what became of signals, by id; those of which that is not known are missing."""
+    names = ", ".join(StoredOutcome.__dataclass_fields__)
+    rows = connection.execute(
+        f"SELECT signal_id, {names} FROM signal_outcomes WHERE signal_id = ANY(%s)", (list(signal_ids),)
+    ).fetchall()
+    return {row[0]: StoredOutcome(*row[1:]) for row in rows}
+
+
 def outcome_of(connection: Connection[TupleRow], signal_id: str) -> StoredOutcome | None:
     """Return what became of a signal; None while that is not known."""
-    names = ", ".join(StoredOutcome.__dataclass_fields__)
-    with connection.cursor(row_factory=class_row(StoredOutcome)) as cursor:
-        return cursor.execute(f"SELECT {names} FROM signal_outcomes WHERE signal_id = %s", (signal_id,)).fetchone()
+    return outcomes_of(connection, [signal_id]).get(signal_id)
+
+
+def ending_of(signal: StoredSignal, outcome: StoredOutcome | None) -> str:
+    """Return how a signal ended, by its name in `alpharay.analytics.outcome.Ending`."""
+    if outcome is not None:
+        return outcome.ending
+    return (Ending.NONE if signal.action == "HOLD" else Ending.WAITING).name
 
 
 def outcomes_version(connection: Connection[TupleRow]) -> tuple[datetime | None, datetime | None]:
