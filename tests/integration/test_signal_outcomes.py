@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,11 +17,13 @@ from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+import alpharay.cli.database
 import ray_jobs.outcomes
 from alpharay.analytics.outcome import OutcomeTerms, signal_outcomes
 from alpharay.bus.dead_letters import read_dead_letters
 from alpharay.bus.messages import SignalMessage
 from alpharay.bus.producer import MessageProducer
+from alpharay.cli import signals
 from alpharay.market.candles import Candles
 from alpharay.store.database import DatabasePool, open_pool
 from alpharay.store.migrate import migrate
@@ -74,7 +77,8 @@ class Bench:
 @pytest.fixture
 def bench(stack: Any, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     migrate(database)
-    monkeypatch.setattr(ray_jobs.outcomes, "settings", lambda: stack.settings(database))
+    for module in (ray_jobs.outcomes, alpharay.cli.database):
+        monkeypatch.setattr(module, "settings", lambda: stack.settings(database))
     topic = new_topic(stack.kafka_bootstrap_servers)
     try:
         with (
@@ -126,7 +130,7 @@ def http(bench: Bench) -> tuple[TestClient, SignalAnalytics]:
     return TestClient(api), analytics
 
 
-def test_from_kafka_to_analytics(bench: Bench, candles: Candles) -> None:
+def test_from_kafka_to_analytics(bench: Bench, candles: Candles, tmp_path: Path) -> None:
     assert run() == {"markets": [], "pruned": 0}
     said = [
         signal(candles, "buy", 9, "BUY"),
@@ -195,6 +199,14 @@ def test_from_kafka_to_analytics(bench: Bench, candles: Candles) -> None:
     assert (one["ending"], one["outcome"]["net_return"]) == ("OPPOSITE", expected.net_return[0])
     assert client.get("/analytics/signals/waits").json()["ending"] == "WAITING"
     assert client.get("/analytics/signals/never").status_code == 404
+
+    listed = CliRunner().invoke(signals.app, ["list", "--symbol", "SOL", "--action", "sell", "--json"])
+    (row,) = json.loads(listed.stdout)
+    assert (row["signal_id"], row["ending"], row["outcome"]["net_return"]) == ("sell", "HORIZON", returns[1])
+    page = tmp_path / "signals.html"
+    written = CliRunner().invoke(signals.app, ["report", "--output", str(page), "--json"])
+    assert json.loads(written.stdout)["performance"]["decisions"] == 3
+    assert "generated SOL/USD 1h" in page.read_text()
 
 
 def test_what_can_never_be_stored_is_a_dead_letter_and_holds_nothing_up(bench: Bench, candles: Candles) -> None:
