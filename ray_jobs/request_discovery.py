@@ -23,6 +23,10 @@ The same on two time frames made of the minutes, with an exchange's fee tiers, t
 
     python -m ray_jobs.request_discovery --symbols BTC --timeframe 1m --windows 121393 --timeframes 15m,1h \
         --strategies MACD_CROSSOVER,SMA_RSI --frictions examples/exchange_costs.json
+
+One parameter set that trades three symbols with one account, in at most two of them at once:
+
+    python -m ray_jobs.request_discovery --symbols BTC,ETH,SOL --timeframe 1h --windows 8760 --max-positions 2
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ from alpharay.indicators.source_file import source_files_of
 from alpharay.market.symbol import resolve_symbol
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.settings import SettingMissingError, Settings, settings
+from alpharay.store.candle_rows import Market
 from alpharay.store.candles import newest_open_time
 from alpharay.store.database import DatabasePool, open_pool
 from alpharay.strategies.loading import strategies_from
@@ -190,12 +195,11 @@ def make_requests(
             newest = newest_open_time(connection, market)
             assert newest is not None, "a market that was found has a candle"
             found.append((market, newest + length))
+    ends: list[tuple[Market, int, DiscoveryPool | None]] = [(market, end_time, None) for market, end_time in found]
     if together is not None:
         markets = tuple((market.exchange, market.symbol) for market, _ in found)
         shared = DiscoveryPool(markets=markets, max_positions=together.max_positions, position_share=together.fraction)
         ends = [(found[0][0], max(end_time for _, end_time in found), shared)] if found else []
-    else:
-        ends = [(market, end_time, None) for market, end_time in found]
     return [
         discovery_request(
             market, start_time=end_time - window * length, end_time=end_time, strategy_name=strategy.name,

@@ -1,8 +1,9 @@
 r"""Job: decide which trusted strategies speak now; store and publish scores, ensembles, deployments, retirements.
 
-For every market with validated or deployed strategies: each is walked over the stored candles and scored by what it did
-unseen, deployed ones that have decayed retire, an ensemble is chosen by confidence and correlation, and deployments are
-rotated towards it, with hysteresis. A decision depends on stored data alone: the same data again changes nothing.
+For every market with validated or deployed strategies: each is walked over the stored candles, at the costs of the
+search that found it, and scored by what it did unseen, deployed ones that have decayed retire, an ensemble is chosen by
+confidence and correlation, and deployments are rotated towards it, with hysteresis. A decision depends on stored data
+alone: the same data again changes nothing.
 
 For example:
 
@@ -133,9 +134,11 @@ def _round(
 
 def decide(pool: DatabasePool, market: Market, chosen: SelectionSettings, *, dry_run: bool = False) -> MarketSelection:
     """Decide for one market, store the decision and its messages, and return it."""
+    from alpharay.backtest.costs import Costs
     from alpharay.selection.market_selection import TrustedStrategy, select
     from alpharay.store.candles import load_candles
     from alpharay.store.database import in_transaction
+    from alpharay.store.requests import requested_costs
     from alpharay.store.selection import kind_records, store_selection, trusted_strategies
     from alpharay.strategies.codec import strategy_from_json
 
@@ -143,18 +146,22 @@ def decide(pool: DatabasePool, market: Market, chosen: SelectionSettings, *, dry
         rows = trusted_strategies(connection, market)
         kinds = kind_records(connection)
         candles = load_candles(connection, market, start_ms=min((row.start_time for row in rows), default=None))
-    trusted = [
-        TrustedStrategy(
-            strategy_id=row.strategy_id,
-            strategy=strategy_from_json(row.strategy),
-            parameters=row.parameters,
-            start_time=row.start_time,
-            train_end_time=row.train_end_time,
-            end_time=row.end_time,
-            deployed_at=row.deployed_at,
+    trusted = []
+    for row in rows:
+        costs, frictions = (Costs(), None) if row.request is None else requested_costs(row.request)
+        trusted.append(
+            TrustedStrategy(
+                strategy_id=row.strategy_id,
+                strategy=strategy_from_json(row.strategy),
+                parameters=row.parameters,
+                start_time=row.start_time,
+                train_end_time=row.train_end_time,
+                end_time=row.end_time,
+                deployed_at=row.deployed_at,
+                costs=costs,
+                frictions=frictions,
+            )
         )
-        for row in rows
-    ]
     selection = select(trusted, candles, kinds, chosen)
     if not dry_run and selection.decided_at > 0:
         in_transaction(pool, partial(store_selection, market=market, selection=selection))

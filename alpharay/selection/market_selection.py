@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.tables import PriceTables, price_tables
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import DAY_MS, timeframe_ms
@@ -42,6 +43,9 @@ class TrustedStrategy:
     """End of the window of its newest evidence."""
     deployed_at: int | None
     """None when it is not deployed."""
+    costs: Costs = Costs()
+    """What trading costs, as in the search that found it and in its validation; so are the frictions."""
+    frictions: Frictions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,6 @@ def select(
     candles: Candles,
     kinds: Mapping[str, KindRecord],
     settings: SelectionSettings = SelectionSettings(),
-    costs: Costs = Costs(),
 ) -> MarketSelection:
     """Decide for one market from its candles, which begin at or before every strategy's `start_time`.
 
@@ -84,7 +87,7 @@ def select(
     if len(candles) == 0:
         return MarketSelection(0, (), Ensemble((), 0.0, 0.0), {}, (), ())
     now = int(candles.open_time[-1]) + timeframe_ms(candles.timeframe)
-    tracks, problems = _tracks(strategies, candles, costs)
+    tracks, problems = _tracks(strategies, candles)
     known = [one for one in strategies if one.strategy_id in tracks]
     retirements = {
         one.strategy_id: reason
@@ -115,10 +118,8 @@ def select(
     return MarketSelection(now, scores, ensemble, retirements, tuple(moves), tuple(problems))
 
 
-def _tracks(
-    strategies: Sequence[TrustedStrategy], candles: Candles, costs: Costs
-) -> tuple[dict[str, Track], list[str]]:
-    """Return each strategy's track from its own first candle, and what could not be evaluated."""
+def _tracks(strategies: Sequence[TrustedStrategy], candles: Candles) -> tuple[dict[str, Track], list[str]]:
+    """Return each strategy's track from its own first candle at its own costs, and what could not be evaluated."""
     tables: dict[int, PriceTables] = {}
     tracks: dict[str, Track] = {}
     problems: list[str] = []
@@ -127,7 +128,9 @@ def _tracks(
         try:
             if one.start_time not in tables:
                 tables[one.start_time] = price_tables(candles.between(one.start_time, end))
-            track = track_of(one.strategy_id, one.strategy, one.parameters, tables[one.start_time], costs)
+            track = track_of(
+                one.strategy_id, one.strategy, one.parameters, tables[one.start_time], one.costs, one.frictions
+            )
         except ValueError as error:
             problems.append(f"{one.strategy_id}: {error}")
         else:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alpharay.backtest.account_positions import ACCOUNT_TRADE_FIELDS
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.holdings import OPEN
+from alpharay.backtest.pool_tables import pool_tables
+from alpharay.backtest.pooled import ONE_POSITION
+from alpharay.backtest.pooled_single import trade_signals
 from alpharay.backtest.settlement import TRADE_FIELDS
 from alpharay.backtest.single import walk_signals
+from alpharay.backtest.stops import NO_STOPS
 from alpharay.backtest.tables import PriceTables
 from alpharay.market.candles import FloatArray, IntArray
 from alpharay.market.timeframe import DAY_MS
@@ -46,6 +52,7 @@ def track_of(
     parameters: Mapping[str, float],
     tables: PriceTables,
     costs: Costs = Costs(),
+    frictions: Frictions | None = None,
 ) -> Track:
     """Walk the strategy over all candles of `tables` and return its days; no candles give an empty track.
 
@@ -58,17 +65,24 @@ def track_of(
         return Track(strategy_id, 0, np.empty(0), np.empty(0, dtype=np.int64), holds=False)
     holding = int(strategy.minimum_holdings(strategy.genome(parameters)[None, :])[0])
     said = signals(strategy, parameters, candles)
-    _, daily_equity, trades = walk_signals(said, tables, costs, minimum_holding=holding)
-    equity = np.concatenate([[1.0], daily_equity[0]])
+    fields: tuple[str, ...] = TRADE_FIELDS
+    if frictions is None:
+        _, daily_equity, trades = walk_signals(said, tables, costs, minimum_holding=holding)
+        days = daily_equity[0]
+    else:
+        account = trade_signals([said], pool_tables([tables]), costs, NO_STOPS, holding, ONE_POSITION, [frictions])
+        # With one market an account's steps are its candles.
+        days, trades, fields = account.equity[tables.day_ends], account.trades, ACCOUNT_TRADE_FIELDS
+    equity = np.concatenate([[1.0], days])
     # After ruin a day's return is zero.
     returns = np.where(equity[:-1] > 0.0, equity[1:] / np.maximum(equity[:-1], np.finfo(np.float64).tiny) - 1.0, 0.0)
-    entry_bars = trades[:, TRADE_FIELDS.index("entry_bar")].astype(np.int64)
+    entry_bars = trades[:, fields.index("entry_bar")].astype(np.int64)
     return Track(
         strategy_id=strategy_id,
         first_day=int(candles.open_time[0] // DAY_MS),
         returns=returns,
         trade_days=candles.open_time[entry_bars] // DAY_MS,
-        holds=len(trades) > 0 and trades[-1, TRADE_FIELDS.index("reason")] == OPEN,
+        holds=len(trades) > 0 and trades[-1, fields.index("reason")] == OPEN,
     )
 
 

@@ -11,7 +11,14 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.bus.codec import encode
-from alpharay.bus.messages import EnsembleChosen, EnsembleMember, StrategyRotation, StrategyScore, StrategyScores
+from alpharay.bus.messages import (
+    DiscoveryRequest,
+    EnsembleChosen,
+    EnsembleMember,
+    StrategyRotation,
+    StrategyScore,
+    StrategyScores,
+)
 from alpharay.bus.topics import ENSEMBLES, ROTATIONS, STRATEGY_SCORES
 from alpharay.selection.confidence import KindRecord
 from alpharay.selection.market_selection import MarketSelection
@@ -24,7 +31,10 @@ ACTOR = "selection"
 
 _TRUSTED = """
 SELECT s.strategy_id, s.strategy, s.parameters, s.start_time, s.train_end_time, s.end_time,
-       CASE WHEN s.status = 'DEPLOYED' THEN coalesce(d.deployed_at, s.end_time) END
+       CASE WHEN s.status = 'DEPLOYED' THEN coalesce(d.deployed_at, s.end_time) END,
+       (SELECT r.request FROM strategy_evidence e JOIN discovery_runs r USING (run_id)
+        WHERE e.strategy_id = s.strategy_id AND e.start_time = s.start_time AND e.end_time = s.end_time
+        ORDER BY e.evaluated_at DESC LIMIT 1)
 FROM strategies s LEFT JOIN deployments d ON d.strategy_id = s.strategy_id AND d.withdrawn_at IS NULL
 WHERE s.exchange = %s AND s.symbol = %s AND s.timeframe = %s AND s.status IN ('VALIDATED', 'DEPLOYED')
 ORDER BY s.strategy_id
@@ -84,6 +94,8 @@ class TrustedRow:
     train_end_time: int
     end_time: int
     deployed_at: int | None
+    request: DiscoveryRequest | None
+    """Of the newest search that found it in this window, with whose costs it was validated; None when not kept."""
 
 
 def markets_with_trusted(connection: Connection[TupleRow]) -> list[Market]:
@@ -97,7 +109,9 @@ def markets_with_trusted(connection: Connection[TupleRow]) -> list[Market]:
 
 def trusted_strategies(connection: Connection[TupleRow], market: Market) -> list[TrustedRow]:
     """Return a market's validated and deployed strategies, by id."""
-    return [TrustedRow(*row) for row in connection.execute(_TRUSTED, tuple(market)).fetchall()]
+    rows = connection.execute(_TRUSTED, tuple(market)).fetchall()
+    requests = [None if row[-1] is None else msgspec.convert(row[-1], DiscoveryRequest) for row in rows]
+    return [TrustedRow(*(*row[:-1], request)) for row, request in zip(rows, requests, strict=True)]
 
 
 def deployed_strategies(connection: Connection[TupleRow], market: Market) -> list[Deployed]:

@@ -148,13 +148,13 @@ def test_scores_are_at_the_costs_of_the_search_that_found_the_strategy(database,
     cheap = decide(pool, MARKET, SETTINGS, dry_run=True).scores[0].confidence.performance
     request = discovery_request(
         MARKET, start_time=START_MS, end_time=START_MS + 300 * DAY_MS, strategy_name=NAMES[0],
-        settings=SearchSettings(), costs=Costs(fee=0.01), frictions=Frictions(lot_size=0.001),
+        settings=SearchSettings(), costs=Costs(fee=0.05), frictions=Frictions(lot_size=0.001),
     )  # fmt: skip
     with pool.connection() as connection:
         # The run "run" is what `validated` has named as the one that found it.
         enqueue_run(connection, msgspec.structs.replace(request, run_id="run"))
         (row,) = trusted_strategies(connection, MARKET)
-    assert requested_costs(row.request) == (Costs(fee=0.01), Frictions(lot_size=0.001))
+    assert requested_costs(row.request) == (Costs(fee=0.05), Frictions(lot_size=0.001))
     assert decide(pool, MARKET, SETTINGS, dry_run=True).scores[0].confidence.performance < cheap
 
 

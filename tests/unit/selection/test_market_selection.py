@@ -3,6 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from alpharay.backtest.costs import Costs
+from alpharay.backtest.frictions import FeeTier, Frictions
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import DAY_MS
 from alpharay.selection.confidence import KindRecord
@@ -52,6 +54,19 @@ def test_the_good_ones_are_deployed_and_the_scores_rest_on_unseen_days_only(cand
     assert deployed == [member.strategy_id for member in found.ensemble.members][: len(deployed)]
     assert all(move.kind == "DEPLOY" for move in found.moves)
     assert found.moves
+
+
+def test_each_strategy_is_scored_at_the_costs_that_it_was_validated_with(candles):
+    plain = trusted("plain", "SMA_EMA_CROSSOVER", candles)
+    dear = replace(plain, strategy_id="dear", costs=Costs(fee=0.2))
+    tiers = Frictions(fee_tiers=(FeeTier(volume=0.0, fee=0.2),))
+    tiered = replace(plain, strategy_id="tiered", frictions=tiers)
+    several = (plain, dear, tiered)
+    found = {one.strategy_id: one.confidence.performance for one in select(several, candles, KINDS).scores}
+    assert found["dear"] < found["plain"]
+    assert found["tiered"] < found["plain"]
+    alone = [select([one], candles, KINDS).scores[0].confidence.performance for one in several]
+    assert alone == [found[one.strategy_id] for one in several], "one's costs are not another's"
 
 
 def test_what_the_search_saw_decides_nothing(candles):
