@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 REQUEST_TIMEOUT_S = 30.0
@@ -32,16 +33,29 @@ class Load:
 
 
 def post_json(
-    host: str, port: int, path: str, body: bytes, *, clients: int, requests: int, seconds: float = 60.0
+    host: str,
+    port: int,
+    path: str,
+    body: bytes,
+    *,
+    clients: int,
+    requests: int,
+    seconds: float = 60.0,
+    headers: Mapping[str, str] | None = None,
 ) -> Load:
     """Send POSTs over `clients` connections until `requests` are answered or `seconds` have passed.
 
     Raises RuntimeError when an answer is not 200.
     """
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    )
-    return asyncio.run(_run(host, port, head.encode() + b"\r\n\r\n" + body, clients, requests, seconds))
+    sent = {
+        "Host": f"{host}:{port}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **(headers or {}),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    message = f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+    return asyncio.run(_run(host, port, message, clients, requests, seconds))
 
 
 async def _run(host: str, port: int, message: bytes, clients: int, requests: int, seconds: float) -> Load:

@@ -6,7 +6,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_apps.signal import LOGGING
+from serve_apps.serve_log import LOGGING
 
 noop = serve.deployment(
     num_replicas=1, max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.1}, logging_config=LOGGING
