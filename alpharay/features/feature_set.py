@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ def volatility(candles: Candles) -> FloatArray:
 
 def scaled_return(candles: Candles, bars: int) -> FloatArray:
     """Return the return over `bars` in units of what is typical for so many bars; 0 where nothing moves."""
-    return ratio(_returns(candles, bars), _typical_return(candles, WINDOW) * bars**0.5, 0.0)
+    return ratio(_returns(candles, bars), _typical_return(candles, WINDOW) * math.sqrt(bars), 0.0)
 
 
 def range_position(candles: Candles) -> FloatArray:

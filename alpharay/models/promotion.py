@@ -13,8 +13,12 @@ RELIABILITY_PARTS = 10
 
 
 def log_losses(probabilities: FloatArray, outcomes: FloatArray) -> FloatArray:
-    """Return the log loss of each sample, in nats: -ln of the probability given to what happened."""
-    return -np.log(np.where(outcomes == 1.0, probabilities, 1.0 - probabilities))
+    """Return the log loss of each sample, in nats: -ln of the probability given to what happened.
+
+    One that was given no probability at all counts as the least that a float can tell from it: 36 nats.
+    """
+    given = np.where(outcomes == 1.0, probabilities, 1.0 - probabilities)
+    return -np.log(np.maximum(given, np.finfo(np.float64).eps))
 
 
 def mean_gain_bound(gains: FloatArray, *, block: int, bootstraps: int, confidence: float, seed: int) -> float:
