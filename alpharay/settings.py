@@ -20,6 +20,10 @@ RAY_ON_LOOPBACK = {
 ENDPOINTS_FILE = "endpoints.env"
 
 
+SIGNAL_SERVICES = ("orchestrator", "ml", "features", "market-context", "strategies", "risk-check", "analytics")
+"""Path prefixes of the signal application; a probe asks each for its health and metrics, without a key."""
+
+
 class Settings(BaseSettings):
     """Where the services are and how to speak to them.
 
@@ -89,7 +93,9 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(default=None, description="the iss that a token must have")
     jwt_audience: str | None = Field(default=None, description="the aud that a token must have")
     open_paths: str = Field(
-        default="/health*,/ready,/metrics", description="paths that need no key: path[,path], * at the end for any rest"
+        default="/health*,/ready,/metrics,"
+        + ",".join(f"/{prefix}/health,/{prefix}/metrics" for prefix in SIGNAL_SERVICES),
+        description="paths that need no key: path[,path], * at the end for any rest",
     )
     rate_limit_per_minute: int | None = Field(
         default=None, ge=0, description="requests a client and minute; 0 for no limit; unset: 100 where keys are needed"

@@ -8,6 +8,7 @@ What always runs together is one replica: a hop between two costs more than ever
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -31,17 +32,25 @@ from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import READ
 from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
+from serve_apps.replica_telemetry import observe_replica, show_replica_metrics
 from serve_apps.replica_usage import MeasuredReplica
-from serve_apps.serve_log import log_through_serve
 from serve_apps.signal_analytics import signal_analytics
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_conclusions import trading_copy
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_scaling import CPU_REQUEST, MEMORY_REQUEST, signal_autoscaler
 from serve_apps.signal_service import SignalService
+from serve_apps.signal_stream import StreamPlaces
 
-ACCESS = (AccessRule("/generate_signal*", READ),)
+ACCESS = (
+    AccessRule("/generate_signal*", READ),
+    AccessRule("/orchestrator/*", READ),
+    AccessRule("/ml/predict", READ),
+)
 """A signal is an opinion: who asks for one places no order."""
+
+SILENT_FOR_S = 7.5
+"""Serve asks a replica for its health every five seconds, until it lets it end; it tells that by nothing else."""
 
 
 @serve.deployment(
@@ -55,7 +64,8 @@ class SignalServer(MeasuredReplica):
 
     def __init__(self) -> None:
         super().__init__()
-        log_through_serve()
+        self._asked_at: float | None = None
+        observe_replica("signal")
         current = settings()
         self._edges = edges_of(current, "signal", ACCESS)
         for problem in run_files(current.strategy_files):
@@ -98,15 +108,27 @@ class SignalServer(MeasuredReplica):
     def __serve_build_asgi_app__(self) -> GuardedApplication:
         """Return the HTTP application behind its edges."""
         versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
-        api = signal_api(self._service, versions=versions, edges=self._edges, analytics=self._analytics)
+        api = signal_api(
+            self._service,
+            versions=versions,
+            edges=self._edges,
+            analytics=self._analytics,
+            places=StreamPlaces(self._is_ending),
+        )
         api.add_middleware(self.in_flight.counted)
+        show_replica_metrics(api)
         return GuardedApplication(api, self._edges)
 
     def check_health(self) -> None:
         """Raise when the replica must be replaced; no database is asked."""
+        self._asked_at = time.monotonic()
         for copy in (self._service.refresher, self._service.conclusions.trading):
             if not copy.is_alive():
                 raise RuntimeError("a refresher of the signal service has stopped or hangs")
+
+    def _is_ending(self) -> bool:
+        """Tell whether Serve has ceased to ask for this replica's health: it waits for the streams to end."""
+        return self._asked_at is not None and time.monotonic() - self._asked_at > SILENT_FOR_S
 
     def __del__(self) -> None:
         """Let go of everything; what waits for Kafka has a few seconds to leave."""

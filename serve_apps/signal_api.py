@@ -6,28 +6,37 @@ import logging
 import time
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 import alpharay
-from alpharay.signals.answer import SignalAnswer
-from alpharay.signals.refusal import RefusedError
-from alpharay.signals.request import EXAMPLE, SignalRequest
-from alpharay.signals.snapshot import StrategyVote
+from alpharay.signals.refusal import Refusal, RefusedError
+from alpharay.signals.request import MOST_REQUESTS
+from alpharay.telemetry.spans import span
 from serve_apps.edges.edges import Edges
 from serve_apps.signal_analytics import SignalAnalytics
 from serve_apps.signal_analytics_api import ANALYTICS_PATHS, add_analytics
+from serve_apps.signal_components import SignalComponents
+from serve_apps.signal_components_api import COMPONENT_PATHS, add_components, add_service_health
+from serve_apps.signal_documents import batch_operation, signal_operation, signal_schemas
 from serve_apps.signal_metrics import SignalMetrics
-from serve_apps.signal_service import SignalService
-from serve_apps.web.answers import JSON, request_id
-from serve_apps.web.documents import add_documents, body_schemas, request_body, schema_of
+from serve_apps.signal_service import Answered, SignalService
+from serve_apps.signal_stream import StreamPlaces
+from serve_apps.signal_stream_api import add_stream
+from serve_apps.web.answers import JSON, json_response, request_id
+from serve_apps.web.documents import add_documents
 from serve_apps.web.error_routes import add_error_routes
-from serve_apps.web.errors import STATUS, error_response
+from serve_apps.web.errors import STATUS, error_response, shown_error
 from serve_apps.web.health_routes import HealthTexts, add_health_routes, add_metrics_route, add_status_route
 from serve_apps.web.json_body import read_json_body
 
 BODY_LIMIT_BYTES = 4096
-PATHS = ("/generate_signal", "/health", "/ready", "/health/live", "/health/ready", "/status", "/metrics", "/docs")
+BATCH_LIMIT_BYTES = 64 * 1024
+PATHS = (
+    "/generate_signal", "/generate_signals", "/signals/stream", "/health", "/ready", "/health/live", "/health/ready",
+    "/status", "/metrics", "/docs",
+)  # fmt: skip
 
 log = logging.getLogger("ray.serve")
 """Serve's own logger: its JSON lines carry route, replica and request id."""
@@ -39,12 +48,17 @@ def signal_api(
     versions: dict[str, str],
     edges: Edges | None = None,
     analytics: SignalAnalytics | None = None,
+    places: StreamPlaces | None = None,
 ) -> FastAPI:
-    """Return the service's ASGI application; it tells of the `edges` that it stands behind, and has `analytics`."""
+    """Return the service's ASGI application.
+
+    It tells of the `edges` that it stands behind, has `analytics` and bounds its streams by `places`.
+    """
+    places = places or StreamPlaces()
     api = FastAPI(
         title="AlphaRay signals",
         version=alpharay.__version__,
-        description="Asks the stored strategies about a market and answers BUY, SELL or HOLD.",
+        description="Asks strategies, a model, the market's context, sizing and risk: BUY, SELL or HOLD, and why.",
         # FastAPI's own pages load their scripts from elsewhere; /docs below works offline.
         docs_url=None,
         redoc_url=None,
@@ -53,58 +67,87 @@ def signal_api(
     if edges is not None:
         edges.metrics.register(metrics.registry)
 
-    @api.post("/generate_signal", summary="Ask for a signal", openapi_extra=_signal_operation())
-    async def generate_signal(request: Request) -> Response:
-        started = time.perf_counter()
-        try:
-            body = await read_json_body(request, BODY_LIMIT_BYTES)
-            answered = await service.generate(body, request_id(request))
-        except RefusedError as error:
-            refusal = error.refusal
-            elapsed = time.perf_counter() - started
-            metrics.requests.labels(refusal.code).inc()
-            metrics.seconds.observe(elapsed)
-            log.info(
-                "signal refused",
-                extra={
-                    "code": refusal.code,
-                    "field": refusal.field,
-                    "value": refusal.value,
-                    "latency_ms": round(elapsed * 1000.0, 3),
-                    "request_id": request_id(request),
-                },
-            )
-            return error_response(refusal)
-        elapsed = time.perf_counter() - started
-        metrics.requests.labels(answered.action).inc()
-        metrics.seconds.observe(elapsed)
-        log.info(
-            "signal",
-            extra={
-                "symbol": answered.symbol,
-                "action": answered.action,
-                "replayed": answered.replayed,
-                "latency_ms": round(elapsed * 1000.0, 3),
-                "request_id": request_id(request),
-            },
-        )
-        headers = {"Idempotent-Replayed": "true"} if answered.replayed else None
-        return Response(answered.body, media_type=JSON, headers=headers)
+    _add_signals(api, service, metrics)
+    add_stream(api, service, places, metrics)
 
     def metrics_text() -> bytes:
         _read_gauges(metrics, service)
+        metrics.streams.set(places.open)
         return metrics.text()
 
+    # Before the routes that take any path below their prefix.
+    add_service_health(api, service.refresher.is_alive, metrics_text)
+    add_components(api, SignalComponents(service), metrics)
     if analytics is not None:
         add_analytics(api, analytics, metrics.registry)
-    paths = PATHS if analytics is None else (*PATHS, *ANALYTICS_PATHS)
+    paths = (*PATHS, *COMPONENT_PATHS) if analytics is None else (*PATHS, *COMPONENT_PATHS, *ANALYTICS_PATHS)
     add_status_route(api, "Snapshot, markets, strategies, versions", service.status, edges=edges, versions=versions)
     add_metrics_route(api, metrics_text)
     # After the route that must be found first.
     add_error_routes(api, paths)
     _add_health(api, service)
-    add_documents(api, _schemas(), paths)
+    add_documents(api, signal_schemas(), paths)
     return api
+
+
+def _add_signals(api: FastAPI, service: SignalService, metrics: SignalMetrics) -> None:
+    async def generate_signal(request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            body = await read_json_body(request, BODY_LIMIT_BYTES)
+            with span("generate signal"):
+                answered = await service.generate(body, request_id(request))
+        except RefusedError as error:
+            _note(metrics, request, error.refusal, time.perf_counter() - started)
+            return error_response(error.refusal)
+        _note(metrics, request, answered, time.perf_counter() - started)
+        headers = {"Idempotent-Replayed": "true"} if answered.replayed else None
+        return Response(answered.body, media_type=JSON, headers=headers)
+
+    async def generate_signals(request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            body = await read_json_body(request, BATCH_LIMIT_BYTES)
+            made = await service.generate_many(body, request_id(request))
+        except RefusedError as error:
+            _note(metrics, request, error.refusal, time.perf_counter() - started)
+            return error_response(error.refusal)
+        # What a request of the batch took is its part of the whole.
+        for one in made:
+            _note(metrics, request, one, (time.perf_counter() - started) / len(made))
+        return json_response({"answers": [_batch_answer(one) for one in made]})
+
+    for prefix in ("", "orchestrator/"):
+        api.post(
+            f"/{prefix}generate_signal",
+            summary="Ask for a signal",
+            operation_id=f"{prefix}generate_signal",
+            openapi_extra=signal_operation(BODY_LIMIT_BYTES),
+        )(generate_signal)
+        api.post(
+            f"/{prefix}generate_signals",
+            summary=f"Ask for up to {MOST_REQUESTS} signals",
+            operation_id=f"{prefix}generate_signals",
+            openapi_extra=batch_operation(BATCH_LIMIT_BYTES),
+        )(generate_signals)
+
+
+def _note(metrics: SignalMetrics, request: Request, made: Answered | Refusal, elapsed: float) -> None:
+    """Count and log one answer, or why there is none."""
+    told = {"latency_ms": round(elapsed * 1000.0, 3), "request_id": request_id(request)}
+    metrics.seconds.observe(elapsed)
+    if isinstance(made, Refusal):
+        metrics.requests.labels(made.code).inc()
+        log.info("signal refused", extra={"code": made.code, "field": made.field, "value": made.value, **told})
+    else:
+        metrics.requests.labels(made.action).inc()
+        log.info("signal", extra={"symbol": made.symbol, "action": made.action, "replayed": made.replayed, **told})
+
+
+def _batch_answer(made: Answered | Refusal) -> dict[str, Any]:
+    if isinstance(made, Refusal):
+        return {"status": STATUS[made.code], "error": shown_error(made), "retry_after_seconds": made.retry_after_s}
+    return {"status": 200, "signal": msgspec.Raw(made.body), "replayed": made.replayed}
 
 
 def _read_gauges(metrics: SignalMetrics, service: SignalService) -> None:
@@ -138,58 +181,3 @@ def _add_health(api: FastAPI, service: SignalService) -> None:
             question="Can it answer?",
         ),
     )
-
-
-def _schemas() -> dict[str, Any]:
-    schemas = body_schemas(SignalRequest, SignalAnswer, StrategyVote)
-    schemas["SignalAnswer"]["properties"]["strategies"] = {
-        "type": "array",
-        "items": schema_of("StrategyVote"),
-        "description": "the strategies behind it, those of most weight first",
-    }
-    text = {"type": ["string", "null"]}
-    schemas["Error"] = {
-        "type": "object",
-        "required": ["error"],
-        "properties": {
-            "error": {
-                "type": "object",
-                "properties": {
-                    "code": {"enum": list(STATUS)},
-                    "field": text,
-                    "value": text,
-                    "message": {"type": "string"},
-                    "hint": text,
-                },
-            }
-        },
-    }
-    return schemas
-
-
-def _signal_operation() -> dict[str, Any]:
-    """Return the OpenAPI parts that FastAPI cannot see: bodies are read and written by msgspec."""
-
-    def answer(meaning: str, schema: str) -> dict[str, Any]:
-        return {"description": meaning, "content": {JSON: {"schema": schema_of(schema)}}}
-
-    meanings = {
-        "400": "the body is no JSON object",
-        "401": "an API key or access token is needed, or the one sent is not valid",
-        "403": "the key or token lacks the scope `read`",
-        "404": "no candles of this symbol, time frame or exchange are stored; near symbols are named",
-        "409": "the newest candle is too old by the exchange's clock; Retry-After tells when to ask again",
-        "413": f"the body has more than {BODY_LIMIT_BYTES} bytes",
-        "415": "Content-Type is not application/json",
-        "422": "a field is missing, unknown or wrong; the answer names it and its value",
-        "429": "the client has sent too many requests; Retry-After tells when to go on",
-        "503": "busy, or the first snapshot is not loaded yet; Retry-After tells when to ask again",
-        "504": "no answer in time; the work was cancelled",
-    }
-    return {
-        "requestBody": request_body(SignalRequest, EXAMPLE),
-        "responses": {
-            "200": answer("the signal", "SignalAnswer"),
-            **{status: answer(meaning, "Error") for status, meaning in meanings.items()},
-        },
-    }

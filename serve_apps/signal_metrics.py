@@ -25,6 +25,20 @@ class SignalMetrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.component_requests = Counter(
+            "alpharay_signal_component_requests",
+            "Answers of the components' own routes by route and outcome.",
+            ["route", "outcome"],
+            registry=self.registry,
+        )
+        self.component_seconds = Histogram(
+            "alpharay_signal_component_request_seconds",
+            "Time from the request's arrival in the replica to its answer, by route.",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.streams = self.gauge("streams", "Open streams of signals.")
         self.snapshot_age = self.gauge("snapshot_age_seconds", "Time since the snapshot was last confirmed.")
         self.refresh_failures = self.gauge("refresh_failures", "Times that the database could not be read.")
         self.markets = self.gauge("markets", "Markets in the snapshot.")

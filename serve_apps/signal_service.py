@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import uuid
@@ -16,15 +17,17 @@ from alpharay.bus.messages import SignalMessage
 from alpharay.bus.topics import SIGNALS
 from alpharay.feeds.exchange_clock import ExchangeClock
 from alpharay.signals.answer import Limits, SignalAnswer, answer, check_age, check_price, find_market
+from alpharay.signals.event import SignalEvent, signal_event
 from alpharay.signals.opinion import DEGRADED
-from alpharay.signals.refusal import RefusedError, refuse
-from alpharay.signals.request import SignalRequest, read_request
+from alpharay.signals.refusal import Refusal, RefusedError, refuse
+from alpharay.signals.request import EXAMPLE, MarketRequest, SignalBatch, SignalRequest, read_market, read_request
 from alpharay.signals.snapshot import MarketView, utc
 from alpharay.signals.trading_state import TradingState
 from alpharay.store.remembered_answers import MemoryUnavailableError, RememberedAnswers
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.signal_conclusions import Conclusions
 from serve_apps.signal_refresh import SnapshotRefresher
+from serve_apps.web.decoded_body import decode_body
 
 
 class Answered(NamedTuple):
@@ -36,7 +39,10 @@ class Answered(NamedTuple):
     replayed: bool
 
 
+BATCH_EXAMPLE = f'{{"requests": [{EXAMPLE}]}}'
+
 _encoder = msgspec.json.Encoder()
+_batch_decoder = msgspec.json.Decoder(SignalBatch)
 _answer_decoder = msgspec.json.Decoder(SignalAnswer)
 
 
@@ -63,6 +69,56 @@ class SignalService:
         self._answers = answers
         self._default_quote = default_quote
         self._now_ms = now_ms
+
+    async def generate_many(self, body: bytes, request_id: str) -> list[Answered | Refusal]:
+        """Answer each request in a JSON body, or refuse it on its own, in their order; raises RefusedError."""
+        batch = decode_body(body, _batch_decoder, BATCH_EXAMPLE)
+
+        async def one(asked: bytes) -> Answered | Refusal:
+            try:
+                return await self.generate(asked, request_id)
+            except RefusedError as error:
+                return error.refusal
+
+        # Together, since those with an id of the client wait for the memory of answers.
+        return await asyncio.gather(*(one(bytes(asked)) for asked in batch.requests))
+
+    def view(self, request: SignalRequest | MarketRequest) -> MarketView:
+        """Return the newest view of the market that is asked about; raises RefusedError."""
+        if not self.refresher.ready:
+            raise refuse(
+                "not_ready",
+                "the first snapshot is not loaded yet",
+                hint="check /health/ready and that PostgreSQL runs (`alpharay stack status`)",
+                retry_after_s=2,
+            )
+        return find_market(self.refresher.snapshot, request)
+
+    def data_age_s(self, view: MarketView) -> float:
+        """Return the age of a market's newest candle in seconds; raises RefusedError when it is too old to speak."""
+        return check_age(view, self._clock.now_ms(view.exchange), self.limits)
+
+    def market(self, symbol: str, timeframe: str | None, exchange: str | None) -> MarketRequest:
+        """Return what a path and a query ask about; raises RefusedError."""
+        return read_market(symbol, timeframe, exchange, self._default_quote)
+
+    def event(self, request: MarketRequest) -> SignalEvent:
+        """Return a market's newest decision for a stream; raises RefusedError. It is not published."""
+        view = self.view(request)
+        age = self.data_age_s(view)
+        conclusion, trading_age = self.conclusions.of(view)
+        return signal_event(
+            view,
+            conclusion,
+            data_age_seconds=age,
+            trading_age_seconds=trading_age,
+            generated_at=utc(self._now_ms()),
+        )
+
+    def newest_candle(self, request: MarketRequest) -> int | None:
+        """Return the open time of a market's newest closed candle; None when it is not known any more."""
+        view = self.refresher.snapshot.find(request.symbol, request.exchange, request.timeframe)
+        return None if view is None else view.candle_time
 
     async def generate(self, body: bytes, request_id: str) -> Answered:
         """Answer the request in a JSON body; raises RefusedError."""
@@ -107,15 +163,8 @@ class SignalService:
         return Answered(known.answer, before.symbol, before.action, replayed=True)
 
     def _answer(self, request: SignalRequest, signal_id: str, request_id: str) -> tuple[MarketView, SignalAnswer]:
-        if not self.refresher.ready:
-            raise refuse(
-                "not_ready",
-                "the first snapshot is not loaded yet",
-                hint="check /health/ready and that PostgreSQL runs (`alpharay stack status`)",
-                retry_after_s=2,
-            )
-        view = find_market(self.refresher.snapshot, request)
-        age = check_age(view, self._clock.now_ms(view.exchange), self.limits)
+        view = self.view(request)
+        age = self.data_age_s(view)
         check_price(view, request.price, self.limits)
         conclusion, trading_age = self.conclusions.of(view)
         made = answer(
@@ -196,7 +245,7 @@ class SignalService:
         fresh = True
         age: float | None = None
         try:
-            age = check_age(view, self._clock.now_ms(view.exchange), self.limits)
+            age = self.data_age_s(view)
         except RefusedError:
             fresh = False
         return {

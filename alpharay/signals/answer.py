@@ -12,7 +12,7 @@ from alpharay.signals.conclusion import Conclusion
 from alpharay.signals.decision import Action
 from alpharay.signals.opinion import Component
 from alpharay.signals.refusal import RefusedError, refuse
-from alpharay.signals.request import SignalRequest
+from alpharay.signals.request import MarketRequest, SignalRequest
 from alpharay.signals.snapshot import MarketView, Snapshot, utc
 
 
@@ -54,7 +54,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How far the client's price may be from the last close, as a fraction of it."""
 
 
-def find_market(snapshot: Snapshot, request: SignalRequest) -> MarketView:
+def find_market(snapshot: Snapshot, request: SignalRequest | MarketRequest) -> MarketView:
     """Return the market that answers; raises RefusedError when nothing is known of it."""
     view = snapshot.find(request.symbol, request.exchange, request.timeframe)
     if view is not None:

@@ -13,6 +13,9 @@ from alpharay.market.symbol import resolve_symbol
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.signals.refusal import RefusedError, as_json, refuse
 
+MOST_REQUESTS = 100
+"""Requests in one batch."""
+
 EXAMPLE = '{"symbol": "SOL", "price": 100.0}'
 
 Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="SOL (in the default quote) or SOL/USD")]
@@ -40,6 +43,23 @@ class SignalRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     signal_id: SignalId | None = None
 
 
+class MarketRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which market is asked about; the body of `POST /ml/predict`."""
+
+    symbol: Symbol
+    timeframe: Timeframe | None = None
+    exchange: Exchange | None = None
+
+
+class SignalBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /generate_signals`: each of its requests is answered or refused on its own."""
+
+    requests: Annotated[
+        list[msgspec.Raw],
+        msgspec.Meta(min_length=1, max_length=MOST_REQUESTS, description="bodies of /generate_signal"),
+    ]
+
+
 _decoder = msgspec.json.Decoder(SignalRequest)
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING_FIELD = re.compile(r"required field `(?P<name>.*)`")
@@ -54,16 +74,28 @@ def read_request(body: bytes, default_quote: str) -> SignalRequest:
         raise _explained(body, error) from None
     if not math.isfinite(request.price):
         raise _bad_price(request.price)
-    if request.timeframe is not None:
-        try:
-            timeframe_ms(request.timeframe)
-        except ValueError as error:
-            raise refuse("invalid_field", str(error), field="timeframe", value=request.timeframe) from None
-    try:
-        symbol = resolve_symbol(request.symbol, default_quote)
-    except ValueError as error:
-        raise refuse("invalid_field", str(error), field="symbol", value=request.symbol) from None
+    symbol = _checked_symbol(request.symbol, request.timeframe, default_quote)
     return request if symbol == request.symbol else msgspec.structs.replace(request, symbol=symbol)
+
+
+def read_market(symbol: str, timeframe: str | None, exchange: str | None, default_quote: str) -> MarketRequest:
+    """Return the market that a path and a query ask about, its symbol resolved; raises RefusedError."""
+    return MarketRequest(
+        symbol=_checked_symbol(symbol, timeframe, default_quote), timeframe=timeframe, exchange=exchange
+    )
+
+
+def _checked_symbol(symbol: str, timeframe: str | None, default_quote: str) -> str:
+    """Return the symbol in full; raises RefusedError for one, or for a time frame, that cannot be."""
+    if timeframe is not None:
+        try:
+            timeframe_ms(timeframe)
+        except ValueError as error:
+            raise refuse("invalid_field", str(error), field="timeframe", value=timeframe) from None
+    try:
+        return resolve_symbol(symbol, default_quote)
+    except ValueError as error:
+        raise refuse("invalid_field", str(error), field="symbol", value=symbol) from None
 
 
 def _bad_price(value: object) -> RefusedError:

@@ -39,6 +39,7 @@ STATUS = {
     "rate_limited": 429,
     "internal_error": 500,
     "not_ready": 503,
+    "too_many_streams": 503,
     "memory_unavailable": 503,
     "trading_state_unknown": 503,
     "database_unavailable": 503,
@@ -48,18 +49,22 @@ STATUS = {
 """The HTTP status of each code."""
 
 
-def error_response(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a refusal as an HTTP response, with Retry-After where trying again may help."""
-    shown = {
+def shown_error(refusal: Refusal) -> dict[str, str | None]:
+    """Return what a client is told of a refusal."""
+    return {
         "code": refusal.code,
         "field": refusal.field,
         "value": refusal.value,
         "message": refusal.message,
         "hint": refusal.hint,
     }
+
+
+def error_response(refusal: Refusal, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a refusal as an HTTP response, with Retry-After where trying again may help."""
     retry = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
     return Response(
-        msgspec.json.encode({"error": shown}),
+        msgspec.json.encode({"error": shown_error(refusal)}),
         status_code=STATUS[refusal.code],
         media_type="application/json",
         headers={**(headers or {}), **retry},

@@ -29,6 +29,7 @@ from serve_apps.background_copy import BackgroundCopy
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
+from serve_apps.signal_stream import StreamPlaces
 
 HOUR_MS = 3_600_000
 END_MS = 480_000 * HOUR_MS
@@ -89,7 +90,9 @@ class Bench:
             default_quote="USD",
             now_ms=lambda: self.now_ms,
         )
-        self.client = TestClient(signal_api(self.service, versions={"alpharay": "1"}), raise_server_exceptions=False)
+        self.places = StreamPlaces(longest_s=0.01)
+        api = signal_api(self.service, versions={"alpharay": "1"}, places=self.places)
+        self.client = TestClient(api, raise_server_exceptions=False)
 
     def ask(self, body: Any = None, **fields: Any) -> httpx.Response:
         return self.client.post("/generate_signal", json=fields if body is None else body)
