@@ -23,6 +23,7 @@ from alpharay.backtest.frictions import read_frictions
 from alpharay.feeds.exchange_clock import ExchangeClock
 from alpharay.market.sample import SIMULATED_EXCHANGE
 from alpharay.market.timeframe import timeframe_ms
+from alpharay.portfolio.paper_fills import PaperTerms
 from alpharay.settings import settings
 from alpharay.store.accounts import all_accounts
 from alpharay.store.database import DatabasePool, in_transaction, open_pool
@@ -37,6 +38,7 @@ from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.portfolio_api import DATABASE_THREADS, portfolio_api
 from serve_apps.portfolio_service import AccountsCopy, PortfolioService, Prices
+from serve_apps.portfolio_signal_orders import SignalOrders
 from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.serve_log import log_through_serve
 
@@ -93,6 +95,7 @@ class PortfolioServer(MeasuredReplica):
             statement_timeout_s=STATEMENT_TIMEOUT_S,
         )
         self._clock = ExchangeClock(current.exchange_url)
+        frictions = None if frictions_file is None else read_frictions(Path(frictions_file))
         accounts: BackgroundCopy[AccountsCopy] = BackgroundCopy(
             account_source(self._pool, self._clock),
             AccountsCopy({}, {}),
@@ -106,14 +109,18 @@ class PortfolioServer(MeasuredReplica):
             self._clock,
             Prices(exchange=exchange, timeframe=timeframe, oldest_timeframes=current.signal_max_age_timeframes),
             default_quote=current.default_quote,
-            frictions=None if frictions_file is None else read_frictions(Path(frictions_file)),
+            frictions=frictions,
+        )
+        # What the paper broker of `ray_jobs.execute` takes when it is told nothing else.
+        self._signals = SignalOrders(
+            self._service, PaperTerms() if frictions is None else PaperTerms(frictions=frictions)
         )
         accounts.start()
 
     def __serve_build_asgi_app__(self) -> GuardedApplication:
         """Return the HTTP application behind its edges."""
         versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
-        api = portfolio_api(self._service, versions=versions, edges=self._edges)
+        api = portfolio_api(self._service, self._signals, versions=versions, edges=self._edges)
         api.add_middleware(self.in_flight.counted)
         return GuardedApplication(api, self._edges)
 

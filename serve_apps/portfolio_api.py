@@ -23,6 +23,8 @@ from serve_apps.portfolio_requests import (
     SizeRequest,
 )
 from serve_apps.portfolio_service import STATUSES, PortfolioService
+from serve_apps.portfolio_signal_orders import SignalOrders
+from serve_apps.signal_order_requests import SIGNAL_ORDER_EXAMPLE, SignalOrderRequest
 from serve_apps.web.answers import Answers, request_id
 from serve_apps.web.documents import add_documents, body_schemas, described, described_body
 from serve_apps.web.error_routes import add_error_routes
@@ -32,20 +34,21 @@ from serve_apps.web.query_numbers import any_number, whole_number
 BODY_LIMIT_BYTES = 64 * 1024
 MOST_ROWS = 1_000
 MOST_POINTS = 5_000
+SIGNAL_THREADS = 8
 DATABASE_THREADS = 4
 """As many as connections: more would only wait for one."""
 
 PATHS = (
     "/accounts/{account}/positions", "/accounts/{account}/equity", "/accounts/{account}/risk", "/risk/marginal",
     "/strategies/selected",
-    "/orders", "/orders/{order_id}", "/fills", "/performance", "/size",
+    "/orders", "/orders/{order_id}", "/orders/from-signal", "/fills", "/performance", "/size",
     "/health", "/ready", "/health/live", "/health/ready", "/status", "/metrics", "/docs",
 )  # fmt: skip
 MEANINGS = {
     400: "the body is no JSON object",
     401: "an API key or access token is needed, or the one sent is not valid",
     403: "the key or token lacks the scope: `read`, and `trade` to place or cancel an order",
-    404: "the account or order is unknown",
+    404: "the account, order or signal is unknown",
     409: "trading is halted, a price is missing or too old, or the risk cannot be told",
     413: f"the body has more than {BODY_LIMIT_BYTES} bytes",
     415: "Content-Type is not application/json",
@@ -62,7 +65,9 @@ AccountId = Annotated[str, Query(description="whose")]
 Rows = Annotated[str, Query(description=f"the newest so many, 1 to {MOST_ROWS}")]
 
 
-def portfolio_api(service: PortfolioService, *, versions: dict[str, str], edges: Edges | None = None) -> FastAPI:
+def portfolio_api(
+    service: PortfolioService, signals: SignalOrders, *, versions: dict[str, str], edges: Edges | None = None
+) -> FastAPI:
     """Return the service's ASGI application; it tells of the `edges` that it stands behind."""
     api = FastAPI(
         title="AlphaRay portfolio",
@@ -80,11 +85,12 @@ def portfolio_api(service: PortfolioService, *, versions: dict[str, str], edges:
     _add_reading(api, service, answers, database)
     _add_risk(api, service, answers, database)
     _add_trading(api, service, answers, database)
+    _add_signals(api, signals, answers)
     add_error_routes(api, PATHS)
     _add_health(api, service)
     add_metrics_route(api, partial(metrics.text, service))
     add_status_route(api, "Accounts, prices, edges, versions", service.status, edges=edges, versions=versions)
-    add_documents(api, body_schemas(*EXAMPLES), PATHS)
+    add_documents(api, body_schemas(*EXAMPLES, SignalOrderRequest), PATHS)
     return api
 
 
@@ -223,6 +229,20 @@ def _add_trading(api: FastAPI, service: PortfolioService, answers: Answers, data
     @api.delete("/orders/{order_id}", summary="Ask for an order to be cancelled", responses=_told(404, 422, 503))
     async def cancel(request: Request, order_id: str) -> Response:
         return await answers.answer(request, "cancel", partial(service.cancel, order_id), database)
+
+
+def _add_signals(api: FastAPI, signals: SignalOrders, answers: Answers) -> None:
+    # Those that wait for fills hold no connection meanwhile, and no thread that others need.
+    walks = ThreadPoolExecutor(SIGNAL_THREADS, thread_name_prefix="portfolio-signals")
+
+    @api.post(
+        "/orders/from-signal",
+        summary="Walk a signal to a booked order; `dry_run` unless it is set to false",
+        openapi_extra=described_body(SignalOrderRequest, {SignalOrderRequest: SIGNAL_ORDER_EXAMPLE}, MEANINGS),
+    )
+    async def from_signal(request: Request) -> Response:
+        ask = partial(signals.place, correlation_id=request_id(request))
+        return await answers.answer_body(request, "from_signal", ask, walks)
 
 
 def _add_health(api: FastAPI, service: PortfolioService) -> None:

@@ -32,7 +32,7 @@ from alpharay.store.orders import (
     order_state,
     want_cancelled,
 )
-from alpharay.store.priced_orders import PriceUnusableError, place_at_newest_prices
+from alpharay.store.priced_orders import PricedPlacement, PriceUnusableError, place_at_newest_prices
 from alpharay.store.selected_strategies import selected_markets
 from alpharay.store.trading_halts import ALL_ACCOUNTS, TradingHaltedError, TradingSwitch, UnknownAccountError
 from serve_apps.background_copy import BackgroundCopy
@@ -44,6 +44,7 @@ from serve_apps.portfolio_answers import (
     positions_answer,
 )
 from serve_apps.portfolio_requests import (
+    OrderRequest,
     read_marginal_risk,
     read_order,
     read_order_id,
@@ -111,7 +112,7 @@ class PortfolioService:
         self.prices = prices
         self._transaction = transaction
         self._clock = clock
-        self._default_quote = default_quote
+        self.default_quote = default_quote
         self._frictions = frictions
         self._now_ms = now_ms
 
@@ -128,7 +129,7 @@ class PortfolioService:
 
     def size(self, body: bytes) -> Any:
         """Return the sizes that are asked for; no database is needed."""
-        return sized(read_size(body), self._default_quote)
+        return sized(read_size(body), self.default_quote)
 
     def positions(self, account: str) -> Any:
         """Return what an account holds, at the newest closes with their ages."""
@@ -140,13 +141,13 @@ class PortfolioService:
 
     def equity(self, account: str, start_ms: int | None, end_ms: int | None, points: int) -> Any:
         """Return an account's equity over time, its drawdowns and the deepest of them, of the last day unless told."""
-        self._known(account)
+        self.check_known(account)
         end = self._now_ms() + 1 if end_ms is None else end_ms
         start = max(end - DAY_MS, 0) if start_ms is None else start_ms
         if start >= end:
             raise refuse("invalid_field", f"from must be before to ({end}), was {start}", field="from", value=start)
         return equity_answer(
-            self._stored(partial(equity_history, account_id=account, start_ms=start, end_ms=end, most_points=points)),
+            self.stored(partial(equity_history, account_id=account, start_ms=start, end_ms=end, most_points=points)),
             account,
             start,
             end,
@@ -159,17 +160,17 @@ class PortfolioService:
 
     def marginal_risk(self, body: bytes) -> Any:
         """Return what one more trade does to an account's risk; nothing is ordered."""
-        asked = read_marginal_risk(body, self._default_quote)
+        asked = read_marginal_risk(body, self.default_quote)
         return marginal_answer(self._returns(asked.account, asked.observations, asked.symbol), asked)
 
     def selected(self, exchange: str | None, symbol: str | None, timeframe: str | None, limit: int) -> Any:
         """Return which strategies speak for each market, with what weight and why, as selection decided last."""
-        name = None if symbol is None else read_symbol(symbol, "symbol", self._default_quote)
+        name = None if symbol is None else read_symbol(symbol, "symbol", self.default_quote)
         for field, text in (("exchange", exchange), ("timeframe", timeframe)):
             if text is not None and not text.isprintable():
                 raise refuse("invalid_field", f"{field} must be printable", field=field, value=text)
         asked = partial(selected_markets, exchange=exchange, symbol=name, timeframe=timeframe, limit=limit)
-        return {"markets": self._stored(asked)}
+        return {"markets": self.stored(asked)}
 
     def orders(self, account: str, status: str | None, limit: int) -> Any:
         """Return an account's newest orders, of one status or of all."""
@@ -181,8 +182,8 @@ class PortfolioService:
                 field="status",
                 value=status,
             )
-        self._known(account)
-        found = self._stored(partial(newest_orders, account_id=account, statuses=statuses, limit=limit))
+        self.check_known(account)
+        found = self.stored(partial(newest_orders, account_id=account, statuses=statuses, limit=limit))
         return {"account": account, "orders": [order_answer(one) for one in found]}
 
     def order(self, order_id: str) -> Any:
@@ -195,23 +196,28 @@ class PortfolioService:
 
     def fills(self, account: str, limit: int) -> Any:
         """Return an account's newest fills."""
-        self._known(account)
-        found = self._stored(partial(newest_fills, account_id=account, limit=limit))
+        self.check_known(account)
+        found = self.stored(partial(newest_fills, account_id=account, limit=limit))
         return {"account": account, "fills": [{"order_id": order_id, "fill": fill} for order_id, fill in found]}
 
     def place(self, body: bytes, correlation_id: str) -> Any:
         """Size, assess and store an order, or only say what would become of it; the same id again is one order."""
-        asked = read_order(body, self._default_quote)
+        asked = read_order(body, self.default_quote)
+        made, size = self.placed(asked, correlation_id)
+        return placement_answer(made, asked, size)
+
+    def placed(self, asked: OrderRequest, correlation_id: str) -> tuple[PricedPlacement, Sizing | None]:
+        """Return what became of an order that is asked for, and its size where a method was; as `place`."""
         size: Sizing | None = None
         if asked.methods is not None:
             (size,) = sizes_by(asked.methods).values()
         fraction = asked.fraction if size is None else size.fraction
         assert fraction is not None, "the request has either a fraction or methods"
-        self._known(asked.account)
+        self.check_known(asked.account)
         place = partial(
             place_at_newest_prices,
             wish=wish_of(asked, fraction),
-            source=self._source(),
+            source=self.source(),
             oldest_ms=self.prices.oldest_ms,
             now_ms=self._now_ms(),
             frictions=self._frictions,
@@ -219,7 +225,7 @@ class PortfolioService:
             correlation_id=correlation_id,
         )
         try:
-            made = self._stored(place)
+            made = self.stored(place)
         except TradingHaltedError as error:
             raise refuse(
                 "trading_halted",
@@ -243,7 +249,7 @@ class PortfolioService:
             ) from None
         except ValueError as error:
             raise refuse("order_impossible", str(error), field="symbol", value=asked.symbol) from None
-        return placement_answer(made, asked, size)
+        return made, size
 
     def status(self) -> dict[str, Any]:
         """Return what the service knows and how fresh it is, for people and monitors."""
@@ -263,27 +269,28 @@ class PortfolioService:
         }
 
     def _standing(self, account: str) -> AccountStanding:
-        self._known(account)
-        return self._stored(partial(account_standing, account_id=account, source=self._source(), now_ms=self._now_ms()))
+        self.check_known(account)
+        return self.stored(partial(account_standing, account_id=account, source=self.source(), now_ms=self._now_ms()))
 
     def _returns(self, account: str, observations: int, *beside: str) -> AccountReturns:
-        self._known(account)
+        self.check_known(account)
         ask = partial(
             account_returns,
             account_id=account,
-            source=self._source(),
+            source=self.source(),
             now_ms=self._now_ms(),
             observations=observations,
             beside=beside,
         )
         try:
-            return self._stored(ask)
+            return self.stored(ask)
         except RiskUnknownError as error:
             raise refuse(
                 "risk_unknown", str(error), field="account", value=account, hint="check that the ingestion runs"
             ) from None
 
-    def _source(self) -> PriceSource:
+    def source(self) -> PriceSource:
+        """Return whose closes are the prices, and that exchange's time; refuses while its clock is not known."""
         now_ms = self._clock.now_ms(self.prices.exchange)
         if now_ms is None:
             raise refuse(
@@ -298,16 +305,16 @@ class PortfolioService:
 
     def _order(self, ask: Callable[[Connection[TupleRow]], Any], order_id: str) -> Any:
         try:
-            return self._stored(ask)
+            return self.stored(ask)
         except UnknownOrderError as error:
             raise refuse("unknown_order", str(error), field="order_id", value=order_id) from None
 
-    def _known(self, account: str) -> None:
+    def check_known(self, account: str) -> None:
         """Refuse an account that the copy does not know; before the first copy nothing is known."""
         if self.accounts.ready and account not in self.accounts.held.accounts:
             raise _unknown_account(account, self.accounts.held.accounts)
 
-    def _stored(self, work: Callable[[Connection[TupleRow]], Result]) -> Result:
+    def stored(self, work: Callable[[Connection[TupleRow]], Result]) -> Result:
         """Run work in a transaction; refuses at once while the database is known to be away."""
         if not self.accounts.ready or self.accounts.last_error is not None:
             raise _database_away()

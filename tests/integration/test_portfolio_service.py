@@ -14,13 +14,14 @@ import httpx
 import psycopg
 import pytest
 from starlette.testclient import TestClient
-from test_order_execution import START, bars, check_books, paper, wait_for
+from test_order_execution import START, WHOLE, bars, check_books, paper, wait_for
 
 from alpharay.feeds.exchange_clock import ExchangeClock
 from alpharay.risk.limits import RiskLimits
 from alpharay.store.account_equity import equity_now, mark_equity
 from alpharay.store.accounts import Account, open_account
 from alpharay.store.database import DatabasePool, in_transaction, open_pool
+from alpharay.store.equity_marks import keep_mark
 from alpharay.store.ledger import book_capital, book_of
 from alpharay.store.migrate import migrate
 from alpharay.store.trading_halts import halt, resume, set_limits
@@ -31,6 +32,7 @@ from serve_apps.background_copy import BackgroundCopy
 from serve_apps.portfolio import account_source
 from serve_apps.portfolio_api import portfolio_api
 from serve_apps.portfolio_service import AccountsCopy, PortfolioService, Prices
+from serve_apps.portfolio_signal_orders import SignalOrders
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -87,7 +89,9 @@ def service(database: str) -> Iterator[Service]:
             default_quote="USD",
             now_ms=lambda: made.clock_ms,
         )
-        client = TestClient(portfolio_api(portfolio, versions={}), raise_server_exceptions=False)
+        client = TestClient(
+            portfolio_api(portfolio, SignalOrders(portfolio, WHOLE), versions={}), raise_server_exceptions=False
+        )
         made = Service(pool, database, client, accounts)
         accounts.start()
         yield made
@@ -137,6 +141,76 @@ def test_an_order_is_walked_from_a_post_to_the_positions_and_has_one_effect(serv
     finished = service.want(dry_run=False).json()
     assert (finished["repeated"], finished["order"]["status"]) == (True, "filled")
     check_books(service.pool)
+
+
+SIGNAL = {
+    "signal_id": "s-1", "action": "BUY", "confidence": 0.4, "suggested_fraction": 0.1, "symbol": "BTC/USD",
+    "exchange": "test", "timeframe": "1m", "candle_time": START + (BARS - 1) * 60_000, "reason": "for this test",
+}  # fmt: skip
+
+
+def test_one_call_walks_a_signal_to_a_sized_checked_filled_and_booked_order(service: Service) -> None:
+    before = service.rows()
+    dry = service.client.post("/orders/from-signal", json={"signal": SIGNAL}).json()
+    assert (dry["decision"], dry["stored"], dry["order"]["quantity"]) == ("allowed", False, "10.000000000000")
+    assert [check["limit"] for check in dry["checks"]] >= ["equity"]
+    expected = dry["expected"]
+    assert (Decimal(expected["position"]), Decimal(expected["cash"])) == (10, 9_000)
+    assert service.rows() == before
+
+    asked = {"signal": SIGNAL, "dry_run": False, "wait_seconds": 5.0}
+    with ThreadPoolExecutor(1) as client:
+        # The call waits while an executor and the market do the rest.
+        walking = client.submit(service.client.post, "/orders/from-signal", json=asked)
+        wait_for(lambda: service.rows()["orders"] == 1, "the order")
+        service.execute(1)
+        store_candles(service.database_url, bars(BARS, 1, price=100.0))
+        service.execute(1)
+        walked = walking.result(timeout=60.0).json()
+    assert (walked["order"]["status"], walked["order_id"], walked["repeated"]) == ("filled", "paper:s-1", False)
+    booked = walked["booked"]
+    assert (Decimal(booked["filled_quantity"]), Decimal(booked["position"]), Decimal(booked["cash"])) == (10, 10, 9_000)
+    (entry,) = booked["entries"]
+    assert sum(Decimal(line["amount"]) for line in entry["postings"]) == 0
+    assert {line["account"] for line in entry["postings"]} >= {"cash", "position"}
+    after = service.rows()
+    # Again, late and in another form: the one order, as it stands.
+    service.clock_ms = NOW + 3_600_000
+    again = service.client.post("/orders/from-signal", json={"signal": SIGNAL, "dry_run": False}).json()
+    assert (again["repeated"], again["booked"]) == (True, booked)
+    assert service.rows() == after
+    error_of(
+        service.client.post("/orders/from-signal", json={"signal": {**SIGNAL, "signal_id": "s-2"}}), 409, "stale_data"
+    )
+    check_books(service.pool)
+
+
+def test_risk_and_equity_are_those_of_the_book(service: Service) -> None:
+    store_candles(service.database_url, bars(BARS, 1, price=101.0))
+    store_candles(service.database_url, bars(BARS + 1, 1, price=100.0))
+    service.clock_ms = NOW + 120_000
+    assert service.client.get("/accounts/paper/risk").json()["risk"] is None
+    trade = {"symbol": "BTC", "side": "buy", "notional": 1_000.0}
+    marginal = service.client.post("/risk/marginal", json=trade).json()
+    assert (marginal["change"], marginal["before"]["volatility"]) == (pytest.approx(0.1), 0.0)
+    assert marginal["after"]["volatility"] == pytest.approx(marginal["marginal_volatility"] * 0.1)
+    service.want(dry_run=False)
+    service.execute(1)
+    store_candles(service.database_url, bars(BARS + 2, 1, price=100.0))
+    service.execute(1)
+    risk = service.client.get("/accounts/paper/risk").json()["risk"]
+    assert risk["exposure"]["gross"] == pytest.approx(0.1)
+    assert risk["symbols"]["BTC/USD"]["component_volatility"] == pytest.approx(risk["volatility"])
+    assert risk["observations"] == BARS + 2
+    error_of(service.client.post("/risk/marginal", json={**trade, "symbol": "SOL"}), 409, "risk_unknown")
+    with service.pool.connection() as connection:
+        for minute, equity in enumerate((10_000, 9_000)):
+            time_ms = NOW // 60_000 * 60_000 + minute * 60_000
+            keep_mark(connection, "paper", Decimal(equity), Decimal(equity - 10_000), time_ms=time_ms, closed_ms={})
+    answer = service.client.get("/accounts/paper/equity").json()
+    assert [Decimal(point["equity"]) for point in answer["points"]] == [10_000, 9_000]
+    assert answer["max_drawdown"] == pytest.approx(0.1)
+    assert service.client.get("/strategies/selected").json() == {"markets": []}
 
 
 def test_an_account_that_is_halted_takes_no_order_but_cancels_and_repeats(service: Service) -> None:

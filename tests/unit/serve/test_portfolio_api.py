@@ -19,6 +19,7 @@ from alpharay.feeds.exchange_clock import ExchangeClock
 from alpharay.portfolio.ledger import Book, Fill, Lot, Position
 from alpharay.portfolio.order_proposal import propose_order
 from alpharay.portfolio.orders import Order, OrderState
+from alpharay.portfolio.paper_fills import PaperTerms
 from alpharay.portfolio.risk_parity import risk_parity_weights
 from alpharay.portfolio.sizing import TradeRecord, blended
 from alpharay.risk.limits import PortfolioState, RiskLimits
@@ -27,10 +28,12 @@ from alpharay.store.account_prices import AccountStanding, DatedPrice, account_s
 from alpharay.store.account_returns import AccountReturns, RiskUnknownError, account_returns
 from alpharay.store.accounts import Account
 from alpharay.store.equity_marks import EquityHistory, EquityPoint, equity_history
+from alpharay.store.order_bookings import OrderBooking, expected_booking, order_booking
 from alpharay.store.order_placement import OrderWish, Placement
 from alpharay.store.orders import (
     OrderConflictError,
     UnknownOrderError,
+    find_order,
     newest_fills,
     newest_orders,
     order_state,
@@ -38,10 +41,12 @@ from alpharay.store.orders import (
 )
 from alpharay.store.priced_orders import PricedPlacement, PriceUnusableError, place_at_newest_prices
 from alpharay.store.selected_strategies import Rotation, SelectedMarket, SelectedStrategy, selected_markets
+from alpharay.store.signals import StoredSignal, stored_signal
 from alpharay.store.trading_halts import TradingHaltedError, TradingSwitch
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.portfolio_api import BODY_LIMIT_BYTES, portfolio_api
 from serve_apps.portfolio_service import AccountsCopy, PortfolioService, Prices
+from serve_apps.portfolio_signal_orders import SignalOrders
 
 NOW_MS = 1_700_000_000_000
 ORDER = Order(order_id="o1", account_id="paper", symbol="BTC/USD", side="buy", quantity=Decimal("0.5"))
@@ -63,6 +68,10 @@ SELECTED = SelectedMarket(
     exchange="test", symbol="BTC/USD", timeframe="1m", decided_at=7, quality=0.6, mean_correlation=0.0,
     members=(MEMBER,), rotations=(Rotation("s1", "MACD_CROSSOVER", "DEPLOYED", 5, "best of two"),),
 )  # fmt: skip
+SIGNAL = {
+    "signal_id": "s-1", "action": "BUY", "symbol": "BTC", "exchange": "test", "timeframe": "1m",
+    "candle_time": NOW_MS - 90_000, "confidence": 0.4, "suggested_fraction": 0.05, "reason": "more than is needed",
+}  # fmt: skip
 WANT = {"order_id": "o1", "symbol": "BTC", "side": "buy", "fraction": 0.1}
 RECORD = {"wins": 60, "losses": 40, "average_win": 0.02, "average_loss": 0.015}
 
@@ -77,6 +86,8 @@ class Bench:
     limits: RiskLimits = field(default_factory=RiskLimits)
     placed: list[OrderWish] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    signal: StoredSignal | None = None
+    clock: float = 0.0
 
     def __post_init__(self) -> None:
         self.accounts = BackgroundCopy(self.read, AccountsCopy({}, {}), name="accounts", monotonic=lambda: 5.0)
@@ -88,7 +99,8 @@ class Bench:
             default_quote="USD",
             now_ms=lambda: NOW_MS,
         )
-        self.api = portfolio_api(self.service, versions={"alpharay": "1"})
+        self.signals = SignalOrders(self.service, PaperTerms(), monotonic=lambda: self.clock, sleep=self.wait)
+        self.api = portfolio_api(self.service, self.signals, versions={"alpharay": "1"})
         self.client = TestClient(self.api, raise_server_exceptions=False)
 
     def read(self) -> AccountsCopy:
@@ -105,12 +117,16 @@ class Bench:
         self.asked.append(work.keywords)
         if work.func is place_at_newest_prices:
             return self.place(**work.keywords)
-        if work.func in (order_state, want_cancelled) and work.keywords["order_id"] != "o1":
+        if work.func in (order_state, want_cancelled) and work.keywords["order_id"] not in ("o1", "paper:s-1"):
             raise UnknownOrderError("order is unknown")
         answers: dict[Callable[..., Any], Any] = {
             account_standing: self.standing,
             newest_orders: [STATE],
             newest_fills: [("o1", FILL)],
+            find_order: next((STATE for one in self.placed if one.order_id == work.keywords.get("order_id")), None),
+            stored_signal: self.signal,
+            expected_booking: OrderBooking((FILL,), (), BOOK),
+            order_booking: OrderBooking((FILL,), (), BOOK),
             account_returns: self.returns(work.keywords.get("beside", ())),
             equity_history: HISTORY,
             selected_markets: [SELECTED],
@@ -118,6 +134,14 @@ class Bench:
             want_cancelled: replace(STATE, cancel_wanted=True),
         }
         return answers[work.func]
+
+    def wait(self, seconds: float) -> None:
+        self.clock += seconds
+
+    def walk(self, signal: dict[str, Any] | None = None, **fields: Any) -> httpx.Response:
+        """Ask for the order of a signal; `signal` are fields that differ."""
+        whole = fields if "signal_id" in fields else {"signal": {**SIGNAL, **(signal or {})}, **fields}
+        return self.client.post("/orders/from-signal", json=whole)
 
     def returns(self, beside: tuple[str, ...]) -> AccountReturns | None:
         """Return what the account's book weighs, and random returns of its symbols."""
@@ -455,3 +479,75 @@ def test_a_risk_that_cannot_be_told_is_a_conflict(bench: Bench) -> None:
     assert "SOL/USD" in error_of(bench.client.get("/accounts/paper/risk"), 409, "risk_unknown")["message"]
     body = {"symbol": "ETH", "side": "buy"}
     assert error_of(bench.client.post("/risk/marginal", json=body), 422, "missing_field")["field"] == "fraction"
+
+
+def test_a_signal_is_walked_dry_and_says_how_it_would_be_booked(bench: Bench) -> None:
+    answer = bench.walk().json()
+    assert (answer["decision"], answer["stored"], answer["order_id"]) == ("allowed", False, "paper:s-1")
+    assert (answer["signal_id"], answer["action"], answer["side"]) == ("s-1", "BUY", "buy")
+    assert (answer["expected"]["filled_quantity"], answer["expected"]["position"]) == ("0.5", "1")
+    assert bench.placed == []
+
+
+def test_a_signal_is_one_order_however_often_it_is_sent(bench: Bench) -> None:
+    first = bench.walk(dry_run=False).json()
+    assert (first["stored"], first["repeated"], len(bench.placed)) == (True, False, 1)
+    assert bench.placed[0].fraction == 0.05
+    # Old by now, and without a size: what was made is told, nothing is asked anew.
+    again = bench.walk({"candle_time": 0, "suggested_fraction": None}, dry_run=False).json()
+    assert (again["decision"], again["repeated"], len(bench.placed)) == ("repeated", True, 1)
+    assert again["booked"]["fills"][0]["fill_id"] == "f1"
+    assert bench.walk(dry_run=True).json()["stored"] is True
+
+
+def test_it_waits_for_fills_only_so_long(bench: Bench) -> None:
+    answer = bench.walk(dry_run=False, wait_seconds=1.0).json()
+    assert (answer["order"]["status"], bench.clock) == ("open", pytest.approx(1.0, abs=0.11))
+
+
+def test_a_sell_sells_and_a_hold_orders_nothing(bench: Bench) -> None:
+    assert bench.walk({"action": "SELL"}, fraction=0.02, dry_run=False).json()["side"] == "sell"
+    assert (bench.placed[0].side, bench.placed[0].fraction) == ("sell", 0.02)
+    held = bench.walk({"action": "HOLD", "signal_id": "s-2"}, dry_run=False).json()
+    assert (held["decision"], held["order"], held["stored"], len(bench.placed)) == ("hold", None, False, 1)
+
+
+def test_a_stored_signal_is_walked_by_its_id(bench: Bench) -> None:
+    assert error_of(bench.walk(signal_id="s-9", fraction=0.1), 404, "unknown_signal")["field"] == "signal_id"
+    known = {**SIGNAL, "symbol": "BTC/USD"}
+    bench.signal = StoredSignal(
+        **{name: known.get(name) for name in StoredSignal.__dataclass_fields__}  # type: ignore[arg-type]
+    )
+    answer = bench.walk(signal_id="s-1", fraction=0.1).json()
+    assert (answer["order_id"], answer["decision"]) == ("paper:s-1", "allowed")
+    # A stored signal suggests no size.
+    assert error_of(bench.walk(signal_id="s-1"), 422, "missing_field")["field"] == "fraction"
+
+
+def test_a_long_id_still_is_one_order(bench: Bench) -> None:
+    answer = bench.walk({"signal_id": "s" * 64}).json()
+    assert len(answer["order_id"]) <= 64
+    assert answer["order_id"] == bench.walk({"signal_id": "s" * 64}).json()["order_id"]
+
+
+@pytest.mark.parametrize(
+    ("signal", "fields", "status", "code", "field"),
+    [
+        ({"candle_time": NOW_MS - 360_001}, {}, 409, "stale_data", "signal.candle_time"),
+        ({"candle_time": "2020-01-01T00:00:00"}, {}, 422, "invalid_field", "signal.candle_time"),
+        ({"candle_time": "2020-01-01T00:00:00Z"}, {}, 409, "stale_data", "signal.candle_time"),
+        ({"exchange": "elsewhere"}, {}, 422, "invalid_field", "signal.exchange"),
+        ({"timeframe": "7x"}, {}, 422, "invalid_field", "signal.timeframe"),
+        ({"symbol": "B\u0000"}, {}, 422, "invalid_field", "signal.symbol"),
+        ({"action": "MAYBE"}, {}, 422, "invalid_field", "signal.action"),
+        ({"suggested_fraction": None}, {}, 422, "missing_field", "fraction"),
+        ({}, {"fraction": 0.1, "methods": {}}, 422, "invalid_field", "fraction"),
+        ({}, {"account": "papre"}, 404, "unknown_account", "account"),
+        ({}, {"wait_seconds": 6.0}, 422, "invalid_field", "wait_seconds"),
+    ],
+)
+def test_what_is_wrong_with_a_signal_is_told(
+    bench: Bench, signal: dict[str, Any], fields: dict[str, Any], status: int, code: str, field: str
+) -> None:
+    assert error_of(bench.walk(signal, **fields), status, code)["field"] == field
+    assert bench.placed == []

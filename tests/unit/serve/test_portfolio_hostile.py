@@ -10,7 +10,7 @@ from hostile_requests import check_described, check_refusal, hostile_bodies
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from test_portfolio_api import RECORD, WANT, Bench
+from test_portfolio_api import RECORD, SIGNAL, WANT, Bench
 
 from alpharay.settings import Settings
 from serve_apps.edges.access_rules import AccessRules
@@ -19,6 +19,7 @@ from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.portfolio import ACCESS
 from serve_apps.portfolio_api import portfolio_api
 from serve_apps.portfolio_requests import MarginalRiskRequest, OrderRequest, SizeRequest
+from serve_apps.signal_order_requests import SignalOrderRequest
 
 ORDER = json.dumps({**WANT, "fraction": 0.125, "account": "paper", "limit_price": 90.5, "dry_run": False}).encode()
 SIZE = json.dumps(
@@ -34,8 +35,12 @@ SIZE = json.dumps(
 MARGINAL = json.dumps(
     {"symbol": "ETH", "side": "buy", "fraction": 0.125, "level": 0.95, "observations": 50, "groups": {"BTC": "coins"}}
 ).encode()
+WALK = json.dumps({"signal": SIGNAL, "fraction": 0.125, "wait_seconds": 0.25}).encode()
 
 bodies = st.one_of(
+    hostile_bodies(WALK, b"0.125", SignalOrderRequest.__struct_fields__).map(
+        lambda body: ("/orders/from-signal", body)
+    ),
     hostile_bodies(MARGINAL, b"0.125", MarginalRiskRequest.__struct_fields__).map(
         lambda body: ("/risk/marginal", body)
     ),
@@ -52,7 +57,9 @@ def application() -> GuardedApplication:
     bench.accounts.is_alive = lambda: True  # type: ignore[method-assign]
     # The test's client has no address: authentication is switched off.
     edges = edges_of(Settings(authentication="off"), "portfolio", ACCESS)
-    return GuardedApplication(portfolio_api(bench.service, versions={"alpharay": "1"}, edges=edges), edges)
+    return GuardedApplication(
+        portfolio_api(bench.service, bench.signals, versions={"alpharay": "1"}, edges=edges), edges
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +100,7 @@ def test_any_body_is_answered_or_refused_in_one_shape(client: TestClient, asked:
         ("GET", "/accounts/paper/positions", "read"),
         ("POST", "/size", "read"),
         ("POST", "/risk/marginal", "read"),
+        ("POST", "/orders/from-signal", "trade"),
     ],
 )
 def test_orders_need_trade_and_all_else_read(method: str, path: str, scope: str) -> None:
