@@ -9,6 +9,9 @@ with one Ray worker, with two. Times are from the first claim to the last end, a
 seconds are those of the workers, and say more where other work runs on the same cores. A round that does not count
 comes first, because compiled code is loaded in it. The champions of every round must be the same bits.
 
+With `--kept-columns` pairs of rounds follow that do and do not keep indicator columns between claims: what it saves is
+the ratio of their processor seconds.
+
 `ray_overhead_ms` is the processor time that one Ray worker needs more for a request than this process. `projection` is
 a calculation, not a measurement: workers as fast as one of these, each on a core of its own, less what two of them
 needed more processor time than one, and one database, whose share of a request (`database_ms`: claim and end, while
@@ -47,7 +50,7 @@ from alpharay.store.runs import claim_runs, enqueue_run, finish_run, yield_runs
 from alpharay.strategies.catalogue import CATALOGUE
 from benchmarks.discovery import REAL_CANDLES, local_ray
 from benchmarks.random_walk import random_walk
-from benchmarks.report import Figures, machine, report, versions
+from benchmarks.report import Figures, machine, median, report, versions
 from cluster.local import postgres
 from ray_jobs.queued_discovery import RUNS_A_CLAIM, SearchQueue
 from ray_jobs.request_discovery import make_requests
@@ -234,6 +237,13 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=50)
     parser.add_argument("--generations", type=int, default=30)
     parser.add_argument("--workers", default="0,1,2", help="workers of each round; 0 is this process without Ray")
+    parser.add_argument(
+        "--kept-columns",
+        type=int,
+        default=0,
+        metavar="PAIRS",
+        help="also so many pairs of rounds in this process, without and with columns kept between claims",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     windows = [int(window) for window in chosen.windows.split(",")]
@@ -287,8 +297,25 @@ def main() -> None:
                 }
             )
             print(f"{workers} workers: {figures['seconds']:.1f} s, {sampler.cpu_s:.1f} s of processor", file=sys.stderr)
+        pairs = []
+        for _ in range(chosen.kept_columns):
+            seconds = []
+            for kept in (0, SearchQueue().column_bytes):
+                queue(pool, requests)
+                before = time.process_time()
+                work_on(SearchQueue(column_bytes=kept), settings, workers=0, forever=False, tell=lambda _: None)
+                seconds.append(time.process_time() - before)
+                digests.add(measured(pool)[1])
+            pairs.append(seconds)
         assert len(digests) == 1, "the champions depended on the workers"
         costs = database_ms(pool, requests)
+    columns: Figures = {}
+    if pairs:
+        columns["columns_kept_between_claims"] = {
+            "cpu_seconds_without": [round(without, 2) for without, _ in pairs],
+            "cpu_seconds_with": [round(kept, 2) for _, kept in pairs],
+            "median_ratio": round(median([without / kept for without, kept in pairs]), 3),
+        }
     by_workers = {row["workers"]: row for row in rows}
     figures = {
         "symbols": chosen.symbols,
@@ -296,6 +323,7 @@ def main() -> None:
         "strategies": len(strategies),
         "same_champions": True,
         "database_ms": costs,
+        **columns,
         "candles": sorted(sources),
         "machine": machine(),
         "versions": versions("ray", "numba", "numpy", "psycopg"),

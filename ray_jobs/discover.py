@@ -304,12 +304,13 @@ def _search(
 
 def discover_queued(current: Settings, *, workers: int | None, forever: bool, as_json: bool = False) -> None:
     """Search queued runs until none is left, or for ever."""
+    from alpharay.discovery.open_markets import column_bytes
     from ray_jobs.queued_discovery import SearchQueue
     from ray_jobs.work_queue import work_on
 
     console = _console(error=as_json)
     ended = work_on(
-        SearchQueue(candle_bytes=current.candle_bytes),
+        SearchQueue(candle_bytes=current.candle_bytes, column_bytes=column_bytes(current.worker_memory_mb)),
         current,
         workers=workers,
         forever=forever,

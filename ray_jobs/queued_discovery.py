@@ -19,8 +19,10 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
+from alpharay.backtest.market import MEMORY_BUDGET
 from alpharay.bus.messages import DiscoveryRequest
 from alpharay.discovery.evaluation import Executor, SerialExecutor
+from alpharay.discovery.open_markets import OpenMarkets
 from alpharay.discovery.report import Generation
 from alpharay.market.candles import Candles
 from alpharay.store.candle_cache import MAX_BYTES, CandleCache
@@ -102,6 +104,8 @@ class SearchQueue:
     queue: LeaseQueue = RUNS
     candle_bytes: int = MAX_BYTES
     """Memory that each worker may use for candles."""
+    column_bytes: int = 2 * MEMORY_BUDGET
+    """Memory that each worker may use for columns; 0 keeps none between two claims."""
     name: str = "discovery"
 
     def __call__(
@@ -120,6 +124,7 @@ class SearchQueue:
             forever=forever,
             stop=stop,
             cache=CandleCache(self.candle_bytes),
+            markets=OpenMarkets(self.column_bytes) if self.column_bytes else None,
         )
 
 
@@ -136,11 +141,13 @@ def work_queue(
     slice_s: float = SLICE_S,
     checkpoint_s: float = CHECKPOINT_S,
     cache: CandleCache | None = None,
+    markets: OpenMarkets | None = None,
 ) -> int:
     """Search queued runs until none is left (`forever`: until `stop` is set) and return how many were ended.
 
     `on_run` is told how each run ended. A run whose worker died is claimed again when its lease ends, goes on from
-    its checkpoint and gives the same champions. KeyboardInterrupt gives the runs in hand back to the queue.
+    its checkpoint and gives the same champions. KeyboardInterrupt gives the runs in hand back to the queue. `markets`
+    keeps the columns of one claim for the next.
     """
     stop = stop or threading.Event()
     cache = cache or CandleCache()
@@ -156,7 +163,9 @@ def work_queue(
             stop.wait(POLL_S)
             continue
         slice_ = _Slice(pool, slice_s, stop)
-        worker = _ClaimWorker(pool, executor, runs, cache, on_run, on_generation, slice_, checkpoint_s, lease_s)
+        worker = _ClaimWorker(
+            pool, executor, runs, cache, markets, on_run, on_generation, slice_, checkpoint_s, lease_s
+        )
         ended += worker.work()
     return ended
 
@@ -170,6 +179,7 @@ class _ClaimWorker:
         executor: Executor,
         runs: Sequence[ClaimedRun],
         cache: CandleCache,
+        markets: OpenMarkets | None,
         on_run: OnRun,
         on_generation: OnGeneration,
         slice_: _Slice,
@@ -180,6 +190,7 @@ class _ClaimWorker:
         self._executor = executor
         self._runs = list(runs)
         self._cache = cache
+        self._markets = markets
         self._on_run = on_run
         self._on_generation = on_generation
         self._checkpoint_s = checkpoint_s
@@ -245,7 +256,9 @@ class _ClaimWorker:
         with self._pool.connection() as connection:
             candles = [self._candles(connection, market, requests[0]) for market in requested_markets(requests[0])]
             stored = load_checkpoints(connection, [run.run_id for run in group])
-        course = Course(executor=self._executor, on_generation=watched, on_state=saver, stored=stored)
+        course = Course(
+            executor=self._executor, on_generation=watched, on_state=saver, stored=stored, markets=self._markets
+        )
         return search_requests(requests, candles, course)
 
     def _candles(self, connection: Connection[TupleRow], market: Market, request: DiscoveryRequest) -> Candles:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from alpharay.bus.messages import DiscoveredStrategy, DiscoveryRequest
 from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.evaluation import Executor
+from alpharay.discovery.open_markets import OpenMarkets
 from alpharay.discovery.pooled import PooledReport, discover_pooled
 from alpharay.discovery.report import DiscoveryReport, Generation, OnGeneration, StopReason
 from alpharay.discovery.rule_checkpoint import RuleCheckpoint
@@ -45,6 +46,8 @@ class Course:
     stored: Mapping[str, StoredCheckpoint] = field(default_factory=dict)
     """What earlier searches that were cut off have left, by run id."""
     time_budget_s: float | None = None
+    markets: OpenMarkets | None = None
+    """Keeps the columns of searches in this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,7 @@ def _search(
         time_budget_s=course.time_budget_s,
         resume=state,
         on_checkpoint=_saving(course),
+        markets=course.markets,
     )
 
 
@@ -194,6 +198,7 @@ def evolve_request(
             time_budget_s=course.time_budget_s,
             resume=state,
             on_checkpoint=None if on_state is None else lambda saved: on_state(contents_of_evolution(saved)),
+            markets=course.markets,
         ),
     )
     # One evolution found them all: whoever adds the reports up must not count its backtests once a rule.

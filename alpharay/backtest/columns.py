@@ -54,6 +54,11 @@ class ColumnSlab:
         self._free = list(range(self.capacity - 1, -1, -1))
         self._padded: set[int] = set()
 
+    @property
+    def used_bytes(self) -> int:
+        """The memory that columns or scratch rows have been written to."""
+        return len(self._padded) * self.values.shape[1] * 8
+
     def find(self, key: Key) -> int | None:
         """Return the slot of a column, marking it as just used; None when it is not here."""
         slot = self._slots.get(key)

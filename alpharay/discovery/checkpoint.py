@@ -17,7 +17,8 @@ from alpharay.discovery.champions import Champions
 from alpharay.discovery.island import Island
 from alpharay.discovery.report import Generation, StopReason
 from alpharay.discovery.settings import SearchSettings
-from alpharay.market.candles import VALUE_COLUMNS, Candles
+from alpharay.market.candles import Candles
+from alpharay.market.fingerprint import fingerprint
 from alpharay.strategies.codec import strategy_to_json
 from alpharay.strategies.strategy import Strategy
 
@@ -87,14 +88,6 @@ def configuration(
         found[f"candles of {item.symbol}"] = fingerprint(item)
     found["costs"], found["stops"] = repr(costs), repr(stops)
     return found
-
-
-def fingerprint(candles: Candles) -> str:
-    """Return what candles are, in words and as a hash of their values."""
-    digest = hashlib.sha256()
-    for name in ("open_time", *VALUE_COLUMNS):
-        digest.update(np.ascontiguousarray(getattr(candles, name)).data)
-    return f"{len(candles)} of {candles.exchange} {candles.symbol} {candles.timeframe}, {digest.hexdigest()[:16]}"
 
 
 def check_configuration(of: str, configuration: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from alpharay.backtest.frictions import Frictions
 from alpharay.backtest.market import MEMORY_BUDGET, Market, open_market
 from alpharay.backtest.population import backtest_population
 from alpharay.backtest.stops import NO_STOPS, Stops
+from alpharay.discovery.open_markets import OpenMarkets
 from alpharay.market.candles import Candles, FloatArray
 from alpharay.strategies.strategy import Strategy
 
@@ -67,11 +68,12 @@ class Evaluator:
     """Backtests batches on `candles`, at given costs, stops and frictions.
 
     It opens the market when it is first needed, wherever that is, and keeps its columns for later batches;
-    pickling leaves them behind. `share`: how many evaluators share a process and its memory for columns. Not for
-    several threads.
+    pickling leaves them behind. `share`: how many evaluators share a process and its memory for columns. With
+    `markets`, which stay in this process too, columns of earlier searches on these candles are used. Not for several
+    threads.
     """
 
-    __slots__ = ("_market", "candles", "costs", "frictions", "share", "stops")
+    __slots__ = ("_market", "candles", "costs", "frictions", "markets", "share", "stops")
 
     def __init__(
         self,
@@ -81,19 +83,22 @@ class Evaluator:
         frictions: Frictions | None = None,
         *,
         share: int = 1,
+        markets: OpenMarkets | None = None,
     ) -> None:
         self.candles = candles
         self.costs = costs
         self.stops = stops
         self.frictions = frictions
         self.share = share
+        self.markets = markets
         self._market: Market | None = None
 
     def __call__(self, batch: Batch) -> Evaluated:
         """Return the metrics of every genome; the same genome gives the same bits in any batch."""
         started = time.perf_counter()
         if self._market is None:
-            self._market = open_market(self.candles, MEMORY_BUDGET // self.share)
+            opened = open_market if self.markets is None else self.markets.open
+            self._market = opened(self.candles, MEMORY_BUDGET // self.share)
         result = backtest_population(
             batch.strategy, batch.genomes, self._market, self.costs, self.stops, self.frictions
         )

@@ -25,10 +25,11 @@ from alpharay.backtest.metrics import METRIC_NAMES, metrics_row
 from alpharay.backtest.population import backtest_population
 from alpharay.backtest.single import Backtest
 from alpharay.backtest.stops import NO_STOPS, Stops
-from alpharay.discovery.checkpoint import check_configuration, fingerprint
+from alpharay.discovery.checkpoint import check_configuration
 from alpharay.discovery.evaluation import Evaluated, Executor, SerialExecutor
 from alpharay.discovery.evolution_settings import EvolutionSettings
 from alpharay.discovery.objectives import WORST, Objective, objective_named, scores
+from alpharay.discovery.open_markets import OpenMarkets
 from alpharay.discovery.report import Champion, DiscoveryReport, Generation, OnGeneration, StopReason
 from alpharay.discovery.rule_checkpoint import RuleCheckpoint, key_array, rule_key, rule_pairs, rule_texts
 from alpharay.discovery.rule_tree import (
@@ -44,6 +45,7 @@ from alpharay.discovery.rule_tree import (
 from alpharay.discovery.settings import SearchSettings
 from alpharay.discovery.split import Split, buy_and_hold, out_of_sample, split
 from alpharay.market.candles import Candles, FloatArray
+from alpharay.market.fingerprint import fingerprint
 from alpharay.strategies.strategy import Strategy
 
 __all__ = ["NAME", "EvolutionSettings", "RuleEvaluator", "Scored", "evolve_rules"]
@@ -65,19 +67,27 @@ class Scored:
 
 
 class RuleEvaluator:
-    """Backtests strategies without parameters on `candles`; opens the market where it runs, and keeps its columns."""
+    """Backtests strategies without parameters on `candles`; otherwise as `alpharay.discovery.evaluation.Evaluator`."""
 
-    __slots__ = ("_market", "candles", "costs", "frictions", "stops")
+    __slots__ = ("_market", "candles", "costs", "frictions", "markets", "stops")
 
-    def __init__(self, candles: Candles, costs: Costs, stops: Stops, frictions: Frictions | None = None) -> None:
+    def __init__(
+        self,
+        candles: Candles,
+        costs: Costs,
+        stops: Stops,
+        frictions: Frictions | None = None,
+        markets: OpenMarkets | None = None,
+    ) -> None:
         self.candles, self.costs, self.stops, self.frictions = candles, costs, stops, frictions
+        self.markets = markets
         self._market: Market | None = None
 
     def __call__(self, strategies: Sequence[Strategy]) -> Evaluated:
         """Return one row of metrics a strategy."""
         started = time.perf_counter()
         if self._market is None:
-            self._market = open_market(self.candles)
+            self._market = (open_market if self.markets is None else self.markets.open)(self.candles)
         nothing, account = np.empty((1, 0)), (self.costs, self.stops, self.frictions)
         rows = [backtest_population(one, nothing, self._market, *account).metrics for one in strategies]
         metrics = np.concatenate([np.empty((0, len(METRIC_NAMES))), *rows])
@@ -117,19 +127,20 @@ def evolve_rules(
     time_budget_s: float | None = None,
     resume: RuleCheckpoint | None = None,
     on_checkpoint: Callable[[RuleCheckpoint], None] | None = None,
+    markets: OpenMarkets | None = None,
 ) -> list[DiscoveryReport]:
     """Evolve rules on the first part of `candles`; return one report for each of the best, best score first.
 
     The same seed gives the same rules with any executor. Ctrl-C and the time budget keep what was found. Each report
     holds one strategy with its evolved constants as the only champion. With `frictions` every backtest has an account
     of money. `on_checkpoint` gets the evolution after each generation, and `resume` goes on from it with the same
-    result as undisturbed. Raises ValueError as `discover` does.
+    result as undisturbed; `markets` keeps columns, as in `discover_all`. Raises ValueError as that does.
     """
     started = time.perf_counter()
     search = settings.search
     parts = split(candles, search.train_fraction)
     executor = executor or SerialExecutor()
-    evaluator = RuleEvaluator(parts.train, costs, stops, frictions)
+    evaluator = RuleEvaluator(parts.train, costs, stops, frictions, markets)
     configuration = _configuration(settings, evaluator) if resume is not None or on_checkpoint is not None else {}
     known: dict[str, FloatArray] = {}
     run = _Running(timeframe=candles.timeframe)

@@ -14,6 +14,7 @@ from alpharay.backtest.stops import NO_STOPS, Stops
 from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.evaluation import Evaluator, Executor, SerialExecutor
 from alpharay.discovery.judgement import Judge
+from alpharay.discovery.open_markets import OpenMarkets
 from alpharay.discovery.report import Champion, DiscoveryReport, Generation, OnGeneration
 from alpharay.discovery.rounds import Arena, Course, run_searches
 from alpharay.discovery.settings import SearchSettings
@@ -71,6 +72,7 @@ def discover_all(
     time_budget_s: float | None = None,
     resume: Checkpoint | None = None,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
+    markets: OpenMarkets | None = None,
 ) -> list[DiscoveryReport]:
     """Search each strategy's parameters on the first part of `candles`, judge the champions on the rest.
 
@@ -80,18 +82,21 @@ def discover_all(
     depend on the executor. KeyboardInterrupt and the time budget (which is looked at after each round) end the
     searches early; the reports then hold what was found so far.
 
-    With `frictions` every backtest, in sample and out of sample, has an account of money, which takes longer.
+    With `frictions` every backtest, in sample and out of sample, has an account of money, which takes longer. `markets`
+    keeps columns for the next search in this process; they change nothing that is found.
 
     `on_checkpoint` gets all searches after each round. `resume` goes on from such a checkpoint, and ends as the
     undisturbed search would have; searches that it does not hold begin anew. Raises ValueError when it is of another
     configuration, when there are too few candles, or when a price is not finite and positive.
     """
-    markets = timeframe_splits(candles, settings)
+    splits = timeframe_splits(candles, settings)
     arenas = [
         Arena(
-            parts.candles.timeframe, (parts.train,), Evaluator(parts.train, costs, stops, frictions, share=len(markets))
+            parts.candles.timeframe,
+            (parts.train,),
+            Evaluator(parts.train, costs, stops, frictions, share=len(splits), markets=markets),
         )
-        for parts in markets
+        for parts in splits
     ]
     course = Course(
         executor=executor or SerialExecutor(),
@@ -102,5 +107,5 @@ def discover_all(
     )
     also = {} if frictions is None else {"frictions": repr(frictions)}
     searches = run_searches(strategies, settings, arenas, course, costs, stops, also)
-    judges = [Judge(parts, costs, stops, frictions) for parts in markets]
+    judges = [Judge(parts, costs, stops, frictions) for parts in splits]
     return [judges[search.market].report(search) for search in searches]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 BACKTEST = "tests/unit/backtest"
 STRATEGIES = "tests/unit/strategies"
+DISCOVERY = "tests/unit/discovery"
 VALIDATION = "tests/unit/validation"
 
 WALK = (
@@ -16,6 +17,7 @@ WALK = (
     f"{BACKTEST}/test_backtest_summary.py",
     f"{BACKTEST}/test_kernel_equals_plain.py",
 )
+ACCOUNT = (f"{BACKTEST}/test_frictions.py", f"{BACKTEST}/test_account_equals_plain.py", f"{BACKTEST}/test_pooled.py")
 RULES = (f"{BACKTEST}/test_rule_programs.py", f"{STRATEGIES}/test_expression.py")
 
 
@@ -46,6 +48,11 @@ TARGETS = {
     "steps": Target("alpharay/backtest/steps.py", RULES),
     "tiles": Target("alpharay/backtest/tiles.py", RULES),
     "summary": Target("alpharay/backtest/summary.py", (f"{BACKTEST}/test_backtest_summary.py",)),
+    "stops": Target("alpharay/backtest/stops.py", (f"{BACKTEST}/test_costs_and_stops.py", *WALK)),
+    "single": Target("alpharay/backtest/single.py", (f"{BACKTEST}/test_walk_by_hand.py", *ACCOUNT, *WALK)),
+    "shared_account": Target("alpharay/backtest/shared_account.py", ACCOUNT),
+    "operators": Target("alpharay/discovery/operators.py", (f"{DISCOVERY}/test_operators.py",)),
+    "promotion": Target("alpharay/validation/promotion.py", (f"{VALIDATION}/test_promotion.py",)),
     "sign_flip": Target("alpharay/validation/sign_flip.py", (f"{VALIDATION}/test_sign_flip.py",)),
     "permutation": Target("alpharay/validation/permutation.py", (f"{VALIDATION}/test_permutation.py",)),
     "deflated_sharpe": Target("alpharay/validation/deflated_sharpe.py", (f"{VALIDATION}/test_deflated_sharpe.py",)),
