@@ -6,10 +6,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import ray
 import structlog
+from ray.util.metrics import Gauge
+
+from alpharay.telemetry.mirror import start_mirror
+from alpharay.telemetry.registry import exposition
 
 NAMESPACE = "alpharay"
 ACTOR_CPUS = 0.1
@@ -47,11 +52,17 @@ def find_actor(name: str) -> Any | None:
         return None
 
 
+@cache
+def show_metrics(process: str) -> None:
+    """Show this process's metrics among those of its Ray node, as those of `process`."""
+    start_mirror(exposition, Gauge, process)
+
+
 def start_work(name: str, work: Callable[[], None]) -> threading.Thread:
     """Run an actor's endless work on a thread, so that its methods can answer meanwhile.
 
-    An error that the work does not handle itself ends the process, and Ray starts a fresh one: what went
-    wrong in an unforeseen way is not trusted to go on.
+    The process's metrics are shown from here on. An error that the work does not handle itself ends the process, and
+    Ray starts a fresh one: what went wrong in an unforeseen way is not trusted to go on.
     """
 
     def guarded() -> None:
@@ -63,6 +74,7 @@ def start_work(name: str, work: Callable[[], None]) -> threading.Thread:
             time.sleep(CRASH_PAUSE_S)
             os._exit(1)
 
+    show_metrics(name)
     thread = threading.Thread(target=guarded, name=name, daemon=True)
     thread.start()
     return thread

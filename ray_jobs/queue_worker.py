@@ -26,7 +26,7 @@ from ray_jobs.backtest_worker import (
     load_kernels,
     suitable_workers,
 )
-from ray_jobs.detached_actor import NAMESPACE
+from ray_jobs.detached_actor import NAMESPACE, show_metrics
 from ray_jobs.lease_owner import owner_name
 from ray_jobs.market_discovery import discovery_pool
 from ray_jobs.work_queue import QueueWork, Tell
@@ -53,6 +53,7 @@ class QueueWorker:
         self._settings = settings
         self._stop = threading.Event()
         self._news: deque[str] = deque(maxlen=NEWS_LINES)
+        show_metrics(name)
         if niceness:
             os.nice(niceness)
         load_kernels()

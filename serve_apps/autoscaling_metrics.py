@@ -1,47 +1,53 @@
-"""The autoscaling policies' decisions in Ray's metrics, beside Serve's own."""
+"""The autoscaling policies' decisions: metrics of Serve's controller, in which they run."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from ray.util.metrics import Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from ray.util.metrics import Gauge as RayGauge
 
 from alpharay.autoscaling.autoscaler import Decision
+from alpharay.telemetry.mirror import start_mirror
+from alpharay.telemetry.registry import exposition
 
-_TAGS = ("application", "deployment")
+_LABELS = ("application", "deployment")
+_REGISTRY = CollectorRegistry()
+_DESIRED = Gauge(
+    "alpharay_autoscaling_desired_replicas", "Replicas that the autoscaler decided on.", _LABELS, registry=_REGISTRY
+)
+_PROPOSED = Gauge(
+    "alpharay_autoscaling_proposed_replicas",
+    "Replicas that the metrics ask for, before limits.",
+    _LABELS,
+    registry=_REGISTRY,
+)
+_CONDITION = Gauge(
+    "alpharay_autoscaling_condition",
+    "The autoscaler's conditions: 1 true, 0 false.",
+    (*_LABELS, "condition"),
+    registry=_REGISTRY,
+)
+_ERRORS = Counter("alpharay_autoscaling_errors", "Syncs that failed and held the target.", _LABELS, registry=_REGISTRY)
 
 
 def show_decision(app: str, deployment: str, decision: Decision) -> None:
     """Show what the metrics ask for, where they can be read, and what the limits leave of it."""
-    tags = {"application": app, "deployment": deployment}
-    _desired().set(decision.desired_replicas, tags=tags)
+    _mirror()
+    _DESIRED.labels(app, deployment).set(decision.desired_replicas)
     if decision.proposal is not None:
-        _proposed().set(decision.proposal, tags=tags)
+        _PROPOSED.labels(app, deployment).set(decision.proposal)
     for kind, condition in decision.conditions.items():
-        _condition().set(float(condition.status), tags={**tags, "condition": kind})
+        _CONDITION.labels(app, deployment, kind).set(float(condition.status))
 
 
 def count_error(app: str, deployment: str) -> None:
     """Count a sync that failed and held the target."""
-    _errors().inc(1, tags={"application": app, "deployment": deployment})
+    _mirror()
+    _ERRORS.labels(app, deployment).inc()
 
 
 @cache
-def _desired() -> Gauge:
-    return Gauge("alpharay_autoscaling_desired_replicas", "Replicas that the autoscaler decided on.", _TAGS)
-
-
-@cache
-def _proposed() -> Gauge:
-    return Gauge("alpharay_autoscaling_proposed_replicas", "Replicas that the metrics ask for, before limits.", _TAGS)
-
-
-@cache
-def _condition() -> Gauge:
-    names = (*_TAGS, "condition")
-    return Gauge("alpharay_autoscaling_condition", "The autoscaler's conditions: 1 true, 0 false.", names)
-
-
-@cache
-def _errors() -> Counter:
-    return Counter("alpharay_autoscaling_errors", "Syncs that failed and held the target.", _TAGS)
+def _mirror() -> None:
+    """Show them among the metrics of the controller's Ray node: it has no HTTP side of its own."""
+    start_mirror(lambda: exposition(_REGISTRY), RayGauge, "serve-controller")

@@ -31,10 +31,10 @@ from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import ADMIN, READ
 from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
+from serve_apps.replica_telemetry import observe_replica, show_replica_metrics
 from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.risk_api import risk_api
 from serve_apps.risk_service import RiskService, SwitchCopy
-from serve_apps.serve_log import log_through_serve
 
 MODELS_EVERY_S = 2.0
 SWITCHES_EVERY_S = 0.25
@@ -71,7 +71,7 @@ class RiskServer(MeasuredReplica):
 
     def __init__(self) -> None:
         super().__init__()
-        log_through_serve()
+        observe_replica("risk")
         current = settings()
         self._edges = edges_of(current, "risk", ACCESS)
         # Two that refresh, and two for the switch, which must not wait for them.
@@ -96,6 +96,7 @@ class RiskServer(MeasuredReplica):
         versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
         api = risk_api(self._service, versions=versions, edges=self._edges)
         api.add_middleware(self.in_flight.counted)
+        show_replica_metrics(api)
         return GuardedApplication(api, self._edges)
 
     def check_health(self) -> None:

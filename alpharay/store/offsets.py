@@ -31,6 +31,14 @@ def read_offset(connection: Connection[TupleRow], key: PartitionKey) -> int | No
     return None if row is None else int(row[0])
 
 
+def all_offsets(connection: Connection[TupleRow]) -> dict[PartitionKey, int]:
+    """Return the stored offset of every consumer's every partition."""
+    rows = connection.execute(
+        "SELECT consumer, topic, topic_id, partition, next_offset FROM consumer_offsets"
+    ).fetchall()
+    return {PartitionKey(*row[:4]): int(row[4]) for row in rows}
+
+
 def start_offset(connection: Connection[TupleRow], key: PartitionKey, first: int) -> int:
     """Return the stored offset; where none is stored, store and return `first`."""
     connection.execute(

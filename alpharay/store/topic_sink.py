@@ -378,6 +378,14 @@ class TopicSink(Generic[Batch]):
             self._refuse(batch, refusals)
         self.status.written += batch.prepared.rows
         self.status.refused += len(refusals)
+        log.info(
+            "sink.batch_written",
+            consumer=self.status.consumer,
+            partition=batch.partition.key.partition,
+            offset=batch.first_offset,
+            rows=batch.prepared.rows,
+            refused=len(refusals),
+        )
 
     def _refuse(self, batch: _Fetched[Batch], refusals: Sequence[Refusal]) -> None:
         if not refusals:

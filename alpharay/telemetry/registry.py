@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry()
 """Metrics of this process; every name begins with `alpharay_` and names its unit."""
@@ -10,6 +11,11 @@ REGISTRY = CollectorRegistry()
 ProcessCollector(namespace="alpharay", registry=REGISTRY)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def register(collector: Collector) -> None:
+    """Add what a collector collects to this process's metrics."""
+    REGISTRY.register(collector)
 
 
 def exposition(*registries: CollectorRegistry) -> bytes:
