@@ -63,49 +63,49 @@ def _vector_at(context: Any, builder: Any, array_type: Any, array: Any, index: A
 
 def _comparison(operator: str, *, level: bool) -> Callable[..., Any]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        left = _vector_at(context, builder, signature.args[0], arguments[0], arguments[2])
+        left = _vector_at(context, builder, signature.args[0], arguments[0], arguments[1])
         if level:
             vector = ir.VectorType(ir.DoubleType(), WORD_BITS)
             lane = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), arguments[1], ir.Constant(ir.IntType(32), 0)
+                ir.Constant(vector, ir.Undefined), arguments[2], ir.Constant(ir.IntType(32), 0)
             )
             everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WORD_BITS), [0] * WORD_BITS)
             right = builder.shuffle_vector(lane, ir.Constant(vector, ir.Undefined), everywhere)
         else:
-            right = _vector_at(context, builder, signature.args[1], arguments[1], arguments[2])
+            right = _vector_at(context, builder, signature.args[2], arguments[2], arguments[3])
         return builder.bitcast(builder.fcmp_ordered(operator, left, right), ir.IntType(WORD_BITS))
 
     return generate
 
 
 @intrinsic
-def above_word(typing_context: Any, left: Any, right: Any, index: Any) -> Any:  # noqa: ARG001
-    """Return the word of left > right for the 64 bars from `index`; a comparison with NaN is false."""
-    return types.uint64(left, right, types.intp), _comparison(">", level=False)
+def above_word(typing_context: Any, left: Any, place: Any, right: Any, right_place: Any) -> Any:  # noqa: ARG001
+    """Return the word of left > right for the 64 bars from a place in each; a comparison with NaN is false."""
+    return types.uint64(left, types.intp, right, types.intp), _comparison(">", level=False)
 
 
 @intrinsic
-def below_word(typing_context: Any, left: Any, right: Any, index: Any) -> Any:  # noqa: ARG001
-    """Return the word of left < right for the 64 bars from `index`; a comparison with NaN is false."""
-    return types.uint64(left, right, types.intp), _comparison("<", level=False)
+def below_word(typing_context: Any, left: Any, place: Any, right: Any, right_place: Any) -> Any:  # noqa: ARG001
+    """Return the word of left < right for the 64 bars from a place in each; a comparison with NaN is false."""
+    return types.uint64(left, types.intp, right, types.intp), _comparison("<", level=False)
 
 
 @intrinsic
-def known_word(typing_context: Any, left: Any, right: Any, index: Any) -> Any:  # noqa: ARG001
-    """Return the word of the 64 bars from `index` on which both are numbers."""
-    return types.uint64(left, right, types.intp), _comparison("ord", level=False)
+def known_word(typing_context: Any, left: Any, place: Any, right: Any, right_place: Any) -> Any:  # noqa: ARG001
+    """Return the word of the 64 bars from a place in each on which both are numbers."""
+    return types.uint64(left, types.intp, right, types.intp), _comparison("ord", level=False)
 
 
 @intrinsic
-def above_level_word(typing_context: Any, column: Any, level: Any, index: Any) -> Any:  # noqa: ARG001
-    """Return the word of column > level for the 64 bars from `index`; a comparison with NaN is false."""
-    return types.uint64(column, types.float64, types.intp), _comparison(">", level=True)
+def above_level_word(typing_context: Any, column: Any, place: Any, level: Any) -> Any:  # noqa: ARG001
+    """Return the word of column > level for the 64 bars from `place`; a comparison with NaN is false."""
+    return types.uint64(column, types.intp, types.float64), _comparison(">", level=True)
 
 
 @intrinsic
-def below_level_word(typing_context: Any, column: Any, level: Any, index: Any) -> Any:  # noqa: ARG001
-    """Return the word of column < level for the 64 bars from `index`; a comparison with NaN is false."""
-    return types.uint64(column, types.float64, types.intp), _comparison("<", level=True)
+def below_level_word(typing_context: Any, column: Any, place: Any, level: Any) -> Any:  # noqa: ARG001
+    """Return the word of column < level for the 64 bars from `place`; a comparison with NaN is false."""
+    return types.uint64(column, types.intp, types.float64), _comparison("<", level=True)
 
 
 @njit(cache=True)

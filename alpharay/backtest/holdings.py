@@ -178,6 +178,7 @@ def list_holdings(  # noqa: C901 - one pass over the words; splitting it would h
 ) -> int:
     """List what is held in words `first_word` to `last_word`, a row of `decisions` after the other from `first_row` on.
 
+    `decisions` are those of these words alone.
     Rows are taken while there is room for one holding a bar and one more; returns the row after the last one taken.
     `ends[row]` is where a row's holdings end, the next row's begin. `positions` are carried from call to call.
     """
@@ -197,10 +198,11 @@ def list_holdings(  # noqa: C901 - one pass over the words; splitting it would h
         for index in range(first_word, last_word):
             base = index * WORD_BITS
             limit = min(base + WORD_BITS, end)
-            enter, leave = decisions[row, 0, index], decisions[row, 1, index]
+            enter, leave = decisions[row, 0, index - first_word], decisions[row, 1, index - first_word]
             enter_short, leave_short = np.uint64(0), np.uint64(0)
             if both_sides:
-                enter_short, leave_short = decisions[row, 2, index], decisions[row, 3, index]
+                enter_short = decisions[row, 2, index - first_word]
+                leave_short = decisions[row, 3, index - first_word]
             while True:
                 word = enter | enter_short
                 if side != 0.0:

@@ -10,6 +10,7 @@ from numba import njit
 
 from alpharay.backtest.account_positions import ACCOUNT_TRADE_FIELDS
 from alpharay.backtest.account_terms import Terms, pool_stop_levels, terms_of
+from alpharay.backtest.batches import planned_chunks
 from alpharay.backtest.bits import WordArray, word_count
 from alpharay.backtest.costs import Costs
 from alpharay.backtest.decisions import write_decisions
@@ -19,7 +20,7 @@ from alpharay.backtest.market import MEMORY_BUDGET, Market, open_market
 from alpharay.backtest.metrics import metrics_table
 from alpharay.backtest.pool_tables import PoolPrices, PoolTables, pool_tables
 from alpharay.backtest.population_result import PopulationResult
-from alpharay.backtest.rules import compile_rules
+from alpharay.backtest.rules import compile_rules, rule_code
 from alpharay.backtest.settlement import OUTCOME_FIELDS
 from alpharay.backtest.shared_account import trade_account
 from alpharay.backtest.stops import NO_STOPS, Stops
@@ -105,8 +106,10 @@ def backtest_pooled(
         rows = slice(start, start + batch)
         decisions = np.empty((len(genomes[rows]), len(program.codes), int(first_word[-1])), dtype=np.uint64)
         for index, market in enumerate(pool.markets):
-            words = slice(int(first_word[index]), int(first_word[index + 1]))
-            write_decisions(strategy, program, genomes[rows], market, decisions[:, :, words])
+            words, slab = slice(int(first_word[index]), int(first_word[index + 1])), market.columns
+            for chunk in planned_chunks(strategy, program, genomes[rows], market):
+                own = decisions[chunk.genomes, :, words]
+                write_decisions(slab.values, slab.bars, chunk.steps, rule_code(program), chunk.rows, own)
         _trade_genomes(
             tables.prices, terms, levels, first_word, decisions, holdings[rows], limits.max_positions, limits.stake,
             outcome[rows], daily_equity[rows],

@@ -8,7 +8,7 @@ bars on which both sides are numbers and it does not hold; each possibly of the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -116,46 +116,71 @@ def _depth(code: list[int]) -> int:
     return highest
 
 
-@njit(cache=True, inline="always")
-def _load_literal(literal: CodeArray, bits: WordArray, rows: CodeArray, out: WordArray) -> None:
-    """Write one literal of one genome; `rows[test]` are its bit set and those of the bars with numbers (-1: none)."""
-    row, known, also_known = rows[literal[0]]
-    source = bits[row]
-    if literal[1] == 0:
-        for index in range(len(out)):
-            out[index] = source[index]
-    elif also_known < 0:
-        left = bits[known]
-        for index in range(len(out)):
-            out[index] = left[index] & ~source[index]
-    else:
-        left, right = bits[known], bits[also_known]
-        for index in range(len(out)):
-            out[index] = left[index] & right[index] & ~source[index]
-    if literal[2] != 0:
-        for index in range(len(out) - 1, 0, -1):
-            out[index] = (out[index] << np.uint64(1)) | (out[index - 1] >> np.uint64(63))
-        if len(out) > 0:
-            out[0] <<= np.uint64(1)
+class RuleCode(NamedTuple):
+    """A `RuleProgram` as the compiled code takes it: the codes one after the other, and where each ends."""
+
+    codes: CodeArray
+    ends: CodeArray
+    literals: CodeArray
+    depth: int
+
+
+def rule_code(program: RuleProgram) -> RuleCode:
+    """Return the kernel's view of `program`."""
+    ends = np.cumsum([len(code) for code in program.codes])
+    return RuleCode(np.concatenate(program.codes), ends, program.literals, program.depth)
 
 
 @njit(cache=True)
-def run_rule(code: CodeArray, literals: CodeArray, bits: WordArray, rows: CodeArray, stack: WordArray) -> None:
-    """Evaluate one rule of one genome over its rows of bits, (tests, 3); the result is `stack[0]`."""
+def run_rule(  # noqa: C901 - one dispatch
+    codes: CodeArray,
+    first: int,
+    end: int,
+    literals: CodeArray,
+    bits: WordArray,
+    before: WordArray,
+    rows: CodeArray,
+    genome: int,
+    stack: WordArray,
+) -> None:
+    """Evaluate the rule `codes[first:end]` of one genome over its rows of bits, `rows[genome]`, to `stack[0]`.
+
+    The three rows of a test are its bit set and those of the bars with numbers (-1: none). `before` is the word before
+    the first of each row.
+    """
+    # Places instead of slices: a slice of an array counts a reference, which costs as much as a few words do.
+    words = stack.shape[1]
     top = -1
-    for item in code:
+    for place in range(first, end):
+        item = codes[place]
         if item >= 0:
             top += 1
-            _load_literal(literals[item], bits, rows, stack[top])
+            test, negated, earlier = literals[item, 0], literals[item, 1], literals[item, 2]
+            row, known, also_known = rows[genome, test, 0], rows[genome, test, 1], rows[genome, test, 2]
+            carried = before[row]
+            if negated == 0:
+                for index in range(words):
+                    stack[top, index] = bits[row, index]
+            elif also_known < 0:
+                for index in range(words):
+                    stack[top, index] = bits[known, index] & ~bits[row, index]
+                carried = before[known] & ~carried
+            else:
+                for index in range(words):
+                    stack[top, index] = bits[known, index] & bits[also_known, index] & ~bits[row, index]
+                carried = before[known] & before[also_known] & ~carried
+            if earlier != 0:
+                for index in range(words - 1, 0, -1):
+                    stack[top, index] = (stack[top, index] << np.uint64(1)) | (stack[top, index - 1] >> np.uint64(63))
+                stack[top, 0] = (stack[top, 0] << np.uint64(1)) | (carried >> np.uint64(63))
             continue
-        under, over = stack[top - 1], stack[top]
-        if item == AND_CODE:
-            for index in range(len(under)):
-                under[index] &= over[index]
-        else:
-            for index in range(len(under)):
-                under[index] |= over[index]
         top -= 1
+        if item == AND_CODE:
+            for index in range(words):
+                stack[top, index] &= stack[top + 1, index]
+        else:
+            for index in range(words):
+                stack[top, index] |= stack[top + 1, index]
 
 
 @njit(cache=True)

@@ -109,8 +109,8 @@ class _Program:
         return self.bits - count
 
 
-def plan_steps(plan: Plan, program: RuleProgram, genomes: slice, slots: Slots) -> tuple[Steps, CodeArray, int]:
-    """Return the program of the comparisons of a chunk of genomes, each genome's rows of bits, and how many there are.
+def plan_steps(plan: Plan, program: RuleProgram, genomes: slice, slots: Slots) -> tuple[Steps, CodeArray]:
+    """Return the program of the comparisons of a chunk of genomes, and each genome's rows of bits.
 
     A genome's rows are (tests, 3): the comparison's, and the one or two whose bars both sides are numbers on (-1:
     nobody asks, or all bars).
@@ -142,8 +142,9 @@ def plan_steps(plan: Plan, program: RuleProgram, genomes: slice, slots: Slots) -
         out.kept,
         out.averages,
         out.longest,
+        out.bits,
     )
-    return steps, rows, out.bits
+    return steps, rows
 
 
 def _components(plan: Plan, pairs: list[_Pair]) -> list[tuple[list[_Pair], list[int]]]:

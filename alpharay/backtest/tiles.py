@@ -25,7 +25,7 @@ from alpharay.backtest.rules import CodeArray
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.smoothing import advance_tile
 from alpharay.indicators.windows import combine_extremes, combine_means, grow_extremes, grow_means, window_levels
-from alpharay.market.candles import FloatArray
+from alpharay.market.candles import FloatArray, IntArray
 
 TILE_WORDS = 16
 TILE_BARS = TILE_WORDS * WORD_BITS
@@ -69,119 +69,149 @@ class Steps(NamedTuple):
     averages: int
     longest: int
     """The longest window."""
+    bits: int
+    """Bit sets that its comparisons write."""
+
+
+class TileMemory(NamedTuple):
+    """What a program works in, and what it knows of the tiles before."""
+
+    registers: FloatArray
+    pyramid: FloatArray
+    kept: FloatArray
+    state: FloatArray
+    valid: IntArray
 
 
 @njit(cache=True, nogil=True)
-def run_steps(values: FloatArray, bars: int, steps: Steps, bits: WordArray) -> None:  # noqa: C901 - one dispatch
-    """Run a program over the columns of `values` and write the bit sets of its comparisons."""
+def open_tiles(steps: Steps) -> TileMemory:
+    """Return the memory of a program that has seen no tile."""
+    return TileMemory(
+        np.empty((steps.registers + 2, steps.history + TILE_BARS)),
+        np.empty((window_levels(steps.longest), TILE_BARS + steps.longest)),
+        np.full(steps.kept, np.nan),
+        np.full(steps.averages, np.nan),
+        np.zeros(steps.averages, dtype=np.int64),
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_tile(  # noqa: C901 - one dispatch
+    values: FloatArray, bars: int, steps: Steps, memory: TileMemory, first_word: int, bits: WordArray, place: int
+) -> None:
+    """Run a program over the next tile of the columns of `values`; its comparisons go to `bits` from `place` on."""
     table, numbers, history = steps.table, steps.numbers, steps.history
-    words = bits.shape[1]
-    registers = np.empty((steps.registers + 2, history + TILE_BARS))
+    registers, pyramid, kept, state, valid = memory
+    # Places in flat memory instead of slices: a slice counts a reference, which costs as much as many of its values.
+    stored, work, width = values.reshape(-1), registers.reshape(-1), registers.shape[1]
     spare = steps.registers
-    pyramid = np.empty((window_levels(steps.longest), TILE_BARS + steps.longest))
-    kept = np.full(steps.kept, np.nan)
-    state = np.full(steps.averages, np.nan)
-    valid = np.zeros(steps.averages, dtype=np.int64)
     newest = 0
-    for first_word in range(0, words, TILE_WORDS):
-        count = min(TILE_WORDS, words - first_word)
-        start, size = first_word * 64, count * 64
-        step = 0
-        while step < len(table):
-            operation, target = table[step, OPERATION], table[step, TARGET]
-            if operation == AVERAGE:
-                last_step = step + table[step, FIRST]
-                for place in range(step, last_step):
-                    _recall(table, place, kept, registers, history)
-                inputs, begin = (values, start) if table[step, LEFT_KIND] == STORED else (registers, history)
-                members = table[step:last_step]
-                first, last = table[step, SECOND], table[step, SECOND] + len(members)
-                real = min(size, bars - start)
-                advance_tile(
-                    inputs, members[:, LEFT], begin, members[:, THIRD], numbers[step:last_step, 0],
-                    state[first:last], valid[first:last], registers, members[:, TARGET], history, real,
-                )  # fmt: skip
-                for place in range(step, last_step):
-                    registers[table[place, TARGET], history + real : history + size] = np.nan
-                    _keep(table, place, kept, registers, history, size)
-                step = last_step
-                continue
-            if operation in (MEAN, HIGHEST, LOWEST):
-                _recall(table, step, kept, registers, history)
-                out = registers[target, history : history + size]
-                longest = table[step, SECOND]
-                if longest > 0:
-                    newest = longest - 1
-                    if table[step, LEFT_KIND] == STORED:
-                        _open_window(values[table[step, LEFT]], start, size, newest, pyramid)
-                    else:
-                        _open_window(registers[table[step, LEFT]], history, size, newest, pyramid)
-                    if operation == MEAN:
-                        grow_means(pyramid, newest + size, longest)
-                    else:
-                        if operation == LOWEST:
-                            _negate(pyramid[0, : newest + size])
-                        grow_extremes(pyramid, newest + size, longest)
-                if operation == MEAN:
-                    combine_means(pyramid, table[step, FIRST], newest, out)
-                else:
-                    side = 1.0 if operation == HIGHEST else -1.0
-                    combine_extremes(pyramid, table[step, FIRST], newest, side, out)
-                _keep(table, step, kept, registers, history, size)
-                step += 1
-                continue
-            left = _source(
-                values, registers, spare, table[step, LEFT_KIND], table[step, LEFT], table[step, LEFT_LAG],
-                numbers[step, 0], start, size, history,
+    count = min(TILE_WORDS, values.shape[1] // WORD_BITS - first_word)
+    start, size = first_word * WORD_BITS, count * WORD_BITS
+    step = 0
+    while step < len(table):
+        operation, target = table[step, OPERATION], table[step, TARGET]
+        if operation == AVERAGE:
+            last_step = step + table[step, FIRST]
+            for member in range(step, last_step):
+                _recall(table, member, kept, registers, history)
+            inputs, begin = (values, start) if table[step, LEFT_KIND] == STORED else (registers, history)
+            members = table[step:last_step]
+            first, last = table[step, SECOND], table[step, SECOND] + len(members)
+            real = min(size, bars - start)
+            advance_tile(
+                inputs, members[:, LEFT], begin, members[:, THIRD], numbers[step:last_step, 0],
+                state[first:last], valid[first:last], registers, members[:, TARGET], history, real,
             )  # fmt: skip
-            to_number = table[step, RIGHT_KIND] == NUMBER
-            if to_number:
-                right = left
-            else:
-                right = _source(
-                    values, registers, spare + 1, table[step, RIGHT_KIND], table[step, RIGHT], table[step, RIGHT_LAG],
-                    0.0, start, size, history,
-                )  # fmt: skip
-            if operation != COMPARE:
-                if table[step, KEEP] > 0:
-                    _recall(table, step, kept, registers, history)
-                out = registers[target, history : history + size]
-                if operation == SHARE:
-                    _share(left, right, numbers[step, 1], out)
-                elif to_number:
-                    _combine_with_number(operation, left, numbers[step, LEFT_SCALE], numbers[step, 1], out)
+            for member in range(step, last_step):
+                registers[table[member, TARGET], history + real : history + size] = np.nan
+                _keep(table, member, kept, registers, history, size)
+            step = last_step
+            continue
+        if operation in (MEAN, HIGHEST, LOWEST):
+            _recall(table, step, kept, registers, history)
+            out = registers[target, history : history + size]
+            longest = table[step, SECOND]
+            if longest > 0:
+                newest = longest - 1
+                if table[step, LEFT_KIND] == STORED:
+                    _open_window(values[table[step, LEFT]], start, size, newest, pyramid)
                 else:
-                    _combine(operation, left, numbers[step, LEFT_SCALE], right, numbers[step, RIGHT_SCALE], out)
-                if table[step, KEEP] > 0:
-                    _keep(table, step, kept, registers, history, size)
-                step += 1
-                continue
-            if numbers[step, LEFT_SCALE] != 1.0:
-                scaled = registers[spare, history : history + size]
-                _combine_with_number(MULTIPLY, left, 1.0, numbers[step, LEFT_SCALE], scaled)
-                left = scaled
-            if numbers[step, RIGHT_SCALE] != 1.0:
-                scaled = registers[spare + 1, history : history + size]
-                _combine_with_number(MULTIPLY, right, 1.0, numbers[step, RIGHT_SCALE], scaled)
-                right = scaled
-            above, below, known = table[step, FIRST], table[step, SECOND], table[step, THIRD]
-            level = numbers[step, 1]
-            if above >= 0 and to_number:
-                for word in range(count):
-                    bits[above, first_word + word] = above_level_word(left, level, word * 64)
-            elif above >= 0:
-                for word in range(count):
-                    bits[above, first_word + word] = above_word(left, right, word * 64)
-            if below >= 0 and to_number:
-                for word in range(count):
-                    bits[below, first_word + word] = below_level_word(left, level, word * 64)
-            elif below >= 0:
-                for word in range(count):
-                    bits[below, first_word + word] = below_word(left, right, word * 64)
-            if known >= 0:
-                for word in range(count):
-                    bits[known, first_word + word] = known_word(left, right, word * 64)
+                    _open_window(registers[table[step, LEFT]], history, size, newest, pyramid)
+                if operation == MEAN:
+                    grow_means(pyramid, newest + size, longest)
+                else:
+                    if operation == LOWEST:
+                        _negate(pyramid[0, : newest + size])
+                    grow_extremes(pyramid, newest + size, longest)
+            if operation == MEAN:
+                combine_means(pyramid, table[step, FIRST], newest, out)
+            else:
+                side = 1.0 if operation == HIGHEST else -1.0
+                combine_extremes(pyramid, table[step, FIRST], newest, side, out)
+            _keep(table, step, kept, registers, history, size)
             step += 1
+            continue
+        left_kind, left = _source(
+            values, registers, spare, table[step, LEFT_KIND], table[step, LEFT], table[step, LEFT_LAG],
+            numbers[step, 0], start, size, history,
+        )  # fmt: skip
+        to_number = table[step, RIGHT_KIND] == NUMBER
+        right_kind, right = left_kind, left
+        if not to_number:
+            right_kind, right = _source(
+                values, registers, spare + 1, table[step, RIGHT_KIND], table[step, RIGHT], table[step, RIGHT_LAG],
+                0.0, start, size, history,
+            )  # fmt: skip
+        left_scale, right_scale, number = numbers[step, LEFT_SCALE], numbers[step, RIGHT_SCALE], numbers[step, 1]
+        if operation == COMPARE:
+            above, below, known = table[step, FIRST], table[step, SECOND], table[step, THIRD]
+            if left_scale != 1.0:
+                scaled = spare * width + history
+                if left_kind == STORED:
+                    _combine_with_number(MULTIPLY, stored, left, 1.0, left_scale, work, scaled, size)
+                else:
+                    _combine_with_number(MULTIPLY, work, left, 1.0, left_scale, work, scaled, size)
+                left_kind, left = REGISTER, scaled
+            if right_scale != 1.0:
+                scaled = (spare + 1) * width + history
+                if right_kind == STORED:
+                    _combine_with_number(MULTIPLY, stored, right, 1.0, right_scale, work, scaled, size)
+                else:
+                    _combine_with_number(MULTIPLY, work, right, 1.0, right_scale, work, scaled, size)
+                right_kind, right = REGISTER, scaled
+            if to_number and left_kind == STORED:
+                _compare_with_number(stored, left, number, above, below, known, bits, place, count)
+            elif to_number:
+                _compare_with_number(work, left, number, above, below, known, bits, place, count)
+            elif left_kind == STORED and right_kind == STORED:
+                _compare(stored, left, stored, right, above, below, known, bits, place, count)
+            elif left_kind == STORED:
+                _compare(stored, left, work, right, above, below, known, bits, place, count)
+            elif right_kind == STORED:
+                _compare(work, left, stored, right, above, below, known, bits, place, count)
+            else:
+                _compare(work, left, work, right, above, below, known, bits, place, count)
+            step += 1
+            continue
+        if table[step, KEEP] > 0:
+            _recall(table, step, kept, registers, history)
+        out_place = target * width + history
+        if to_number and operation != SHARE and left_kind == STORED:
+            _combine_with_number(operation, stored, left, left_scale, number, work, out_place, size)
+        elif to_number and operation != SHARE:
+            _combine_with_number(operation, work, left, left_scale, number, work, out_place, size)
+        elif left_kind == STORED and right_kind == STORED:
+            _combine(operation, stored, left, left_scale, stored, right, right_scale, number, work, out_place, size)
+        elif left_kind == STORED:
+            _combine(operation, stored, left, left_scale, work, right, right_scale, number, work, out_place, size)
+        elif right_kind == STORED:
+            _combine(operation, work, left, left_scale, stored, right, right_scale, number, work, out_place, size)
+        else:
+            _combine(operation, work, left, left_scale, work, right, right_scale, number, work, out_place, size)
+        if table[step, KEEP] > 0:
+            _keep(table, step, kept, registers, history, size)
+        step += 1
 
 
 @njit(cache=True, nogil=True)
@@ -196,12 +226,15 @@ def _source(
     start: int,
     size: int,
     history: int,
-) -> FloatArray:
-    """Return a source on the bars from `start`: a view, or a spare register where it is not stored like that."""
+) -> tuple[int, int]:
+    """Return where a source begins on the bars from `start`, STORED or REGISTER and its place in that memory.
+
+    What is not stored like that is written to a spare register.
+    """
     if kind == REGISTER:
-        return registers[place, history - lag : history - lag + size]
+        return REGISTER, place * registers.shape[1] + history - lag
     if kind == STORED and start >= lag:
-        return values[place, start - lag : start - lag + size]
+        return STORED, place * values.shape[1] + start - lag
     out = registers[spare, history : history + size]
     if kind == STORED:
         missing = min(lag - start, size)
@@ -209,7 +242,7 @@ def _source(
         out[missing:] = values[place, : size - missing]
     else:
         out[:] = number
-    return out
+    return REGISTER, spare * registers.shape[1] + history
 
 
 @njit(cache=True, nogil=True)
@@ -228,46 +261,127 @@ def _keep(table: CodeArray, step: int, kept: FloatArray, registers: FloatArray, 
 
 
 @kernel
-def _combine(
-    operation: int, left: FloatArray, left_scale: float, right: FloatArray, right_scale: float, out: FloatArray
+def _compare(
+    left: FloatArray,
+    left_place: int,
+    right: FloatArray,
+    right_place: int,
+    above: int,
+    below: int,
+    known: int,
+    bits: WordArray,
+    place: int,
+    count: int,
 ) -> None:
-    # A scale of one changes no bit.
-    if operation == ADD:
-        for i in range(out.shape[0]):
-            out[i] = left[i] * left_scale + right[i] * right_scale
-    elif operation == SUBTRACT:
-        for i in range(out.shape[0]):
-            out[i] = left[i] * left_scale - right[i] * right_scale
-    elif operation == MULTIPLY:
-        for i in range(out.shape[0]):
-            out[i] = (left[i] * left_scale) * (right[i] * right_scale)
-    else:
-        for i in range(out.shape[0]):
-            divisor = right[i] * right_scale
-            out[i] = left[i] * left_scale / (divisor if divisor != 0.0 else np.nan)
+    """Compare `count` words of bars, to the rows of bits that are asked for, from `place` on."""
+    if above >= 0 and below >= 0:
+        for word in range(count):
+            i, j = left_place + word * WORD_BITS, right_place + word * WORD_BITS
+            # Both before either is written: each value is read once.
+            higher, lower = above_word(left, i, right, j), below_word(left, i, right, j)
+            bits[above, place + word], bits[below, place + word] = higher, lower
+    elif above >= 0:
+        for word in range(count):
+            bits[above, place + word] = above_word(
+                left, left_place + word * WORD_BITS, right, right_place + word * WORD_BITS
+            )
+    elif below >= 0:
+        for word in range(count):
+            bits[below, place + word] = below_word(
+                left, left_place + word * WORD_BITS, right, right_place + word * WORD_BITS
+            )
+    if known >= 0:
+        for word in range(count):
+            bits[known, place + word] = known_word(
+                left, left_place + word * WORD_BITS, right, right_place + word * WORD_BITS
+            )
 
 
 @kernel
-def _combine_with_number(operation: int, left: FloatArray, scale: float, number: float, out: FloatArray) -> None:
+def _compare_with_number(
+    left: FloatArray,
+    left_place: int,
+    level: float,
+    above: int,
+    below: int,
+    known: int,
+    bits: WordArray,
+    place: int,
+    count: int,
+) -> None:
+    if above >= 0:
+        for word in range(count):
+            bits[above, place + word] = above_level_word(left, left_place + word * WORD_BITS, level)
+    if below >= 0:
+        for word in range(count):
+            bits[below, place + word] = below_level_word(left, left_place + word * WORD_BITS, level)
+    if known >= 0:
+        for word in range(count):
+            i = left_place + word * WORD_BITS
+            bits[known, place + word] = known_word(left, i, left, i)
+
+
+@kernel
+def _combine(
+    operation: int,
+    left: FloatArray,
+    left_place: int,
+    left_scale: float,
+    right: FloatArray,
+    right_place: int,
+    right_scale: float,
+    when_zero: float,
+    out: FloatArray,
+    place: int,
+    size: int,
+) -> None:
+    # A scale of one changes no bit. Slices tell the compiler that no index is negative: only then it makes vectors.
+    lefts, rights = left[left_place : left_place + size], right[right_place : right_place + size]
+    results = out[place : place + size]
     if operation == ADD:
-        for i in range(out.shape[0]):
-            out[i] = left[i] * scale + number
+        for i in range(results.shape[0]):
+            results[i] = lefts[i] * left_scale + rights[i] * right_scale
     elif operation == SUBTRACT:
-        for i in range(out.shape[0]):
-            out[i] = left[i] * scale - number
+        for i in range(results.shape[0]):
+            results[i] = lefts[i] * left_scale - rights[i] * right_scale
     elif operation == MULTIPLY:
-        for i in range(out.shape[0]):
-            out[i] = left[i] * scale * number
+        for i in range(results.shape[0]):
+            results[i] = (lefts[i] * left_scale) * (rights[i] * right_scale)
+    elif operation == DIVIDE:
+        for i in range(results.shape[0]):
+            divisor = rights[i] * right_scale
+            results[i] = lefts[i] * left_scale / (divisor if divisor != 0.0 else np.nan)
+    else:
+        for i in range(results.shape[0]):
+            part, whole = lefts[i], rights[i]
+            results[i] = part / whole if whole != 0.0 else when_zero + 0.0 * part
+
+
+@kernel
+def _combine_with_number(
+    operation: int,
+    left: FloatArray,
+    left_place: int,
+    scale: float,
+    number: float,
+    out: FloatArray,
+    place: int,
+    size: int,
+) -> None:
+    lefts, results = left[left_place : left_place + size], out[place : place + size]
+    if operation == ADD:
+        for i in range(results.shape[0]):
+            results[i] = lefts[i] * scale + number
+    elif operation == SUBTRACT:
+        for i in range(results.shape[0]):
+            results[i] = lefts[i] * scale - number
+    elif operation == MULTIPLY:
+        for i in range(results.shape[0]):
+            results[i] = lefts[i] * scale * number
     else:
         divisor = number if number != 0.0 else np.nan
-        for i in range(out.shape[0]):
-            out[i] = left[i] * scale / divisor
-
-
-@kernel
-def _share(part: FloatArray, whole: FloatArray, when_zero: float, out: FloatArray) -> None:
-    for i in range(out.shape[0]):
-        out[i] = part[i] / whole[i] if whole[i] != 0.0 else when_zero + 0.0 * part[i]
+        for i in range(results.shape[0]):
+            results[i] = lefts[i] * scale / divisor
 
 
 @kernel

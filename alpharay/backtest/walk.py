@@ -18,15 +18,19 @@ Rules of the fill, the same in every engine of this project:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from alpharay.backtest.bits import WORD_BITS, WordArray
 from alpharay.backtest.costs import Costs
+from alpharay.backtest.decisions import DECIDED_WORDS
 from alpharay.backtest.holdings import (
     HOLDING,
     OPEN,
     POSITION,
+    RecordArray,
     StopLevels,
     StopSearch,
     list_holdings,
@@ -39,7 +43,7 @@ from alpharay.backtest.touches import first_touches
 from alpharay.indicators.registry import INDICATORS
 from alpharay.market.candles import Candles, FloatArray, IntArray
 
-TILE_WORDS = 32
+TILE_WORDS = DECIDED_WORDS
 """Backtests go through so many words at a time side by side: what they look up in 2,048 bars stays in the cache."""
 
 TILE_BARS = TILE_WORDS * WORD_BITS
@@ -91,6 +95,75 @@ def stop_search_of(stops: Stops, candles: Candles, costs: Costs, *, both_sides: 
     return StopSearch(levels, *touches)
 
 
+class WalkMemory(NamedTuple):
+    """Where the backtests of some rows stand, and where their next holdings are listed."""
+
+    positions: RecordArray
+    accounts: RecordArray
+    holdings: RecordArray
+    ends: IntArray
+
+
+@njit(cache=True, nogil=True)
+def open_walk(rows: int) -> WalkMemory:
+    """Return backtests before the first bar, each with an equity of one."""
+    return WalkMemory(
+        np.zeros(rows, dtype=POSITION),
+        open_accounts(rows),
+        np.empty(2 * TILE_BARS, dtype=HOLDING),
+        np.empty(rows, dtype=np.int64),
+    )
+
+
+@njit(cache=True, nogil=True)
+def walk_tile(
+    prices: Prices,
+    factors: Factors,
+    stops: StopSearch,
+    decisions: WordArray,
+    first_word: int,
+    last_word: int,
+    minimum_holdings: IntArray,
+    memory: WalkMemory,
+    daily_equity: FloatArray,
+    trades: FloatArray,
+) -> None:
+    """Run the backtests of all rows through the next words, at most `TILE_WORDS`: those of `decisions`."""
+    positions, accounts, holdings, ends = memory
+    first_row = 0
+    while first_row < len(positions):
+        last_row = list_holdings(
+            prices.open, prices.high, prices.low, factors.exit, stops, decisions, first_word, last_word,
+            minimum_holdings, first_row, positions, holdings, ends,
+        )  # fmt: skip
+        settle(prices, factors, holdings, ends, first_row, last_row, accounts, daily_equity, trades)
+        first_row = last_row
+
+
+@njit(cache=True, nogil=True)
+def close_walk(
+    prices: Prices,
+    factors: Factors,
+    memory: WalkMemory,
+    outcome: FloatArray,
+    daily_equity: FloatArray,
+    trades: FloatArray,
+) -> None:
+    """Mark open positions to the last close and write `OUTCOME_FIELDS` to `outcome`."""
+    positions, accounts, holdings, ends = memory
+    bars = len(prices.close)
+    for row in range(len(positions)):
+        if positions[row]["side"] != 0.0:
+            holdings[0]["entry"] = positions[row]["entry"]
+            holdings[0]["exit_bar"] = bars
+            holdings[0]["exit_price"] = prices.close[bars - 1]
+            holdings[0]["side"] = positions[row]["side"]
+            holdings[0]["reason"] = OPEN
+            ends[row] = 1
+            settle(prices, factors, holdings, ends, row, row + 1, accounts, daily_equity, trades)
+    write_outcomes(bars, accounts, daily_equity, outcome)
+
+
 @njit(cache=True, nogil=True)
 def walk(
     prices: Prices,
@@ -109,29 +182,12 @@ def walk(
     Writes `OUTCOME_FIELDS` to `outcome`, equity at each UTC day's end to `daily_equity`, and the first rows of
     `TRADE_FIELDS` to `trades`, which must have none where there are several backtests.
     """
-    opens, high, low, bars = prices.open, prices.high, prices.low, len(prices.close)
-    rows, words = len(decisions), decisions.shape[2]
-    holdings = np.empty(2 * TILE_BARS, dtype=HOLDING)
-    ends = np.empty(rows, dtype=np.int64)
-    positions = np.zeros(rows, dtype=POSITION)
-    accounts = open_accounts(rows)
+    memory = open_walk(len(decisions))
+    words = decisions.shape[2]
     for first_word in range(0, words, TILE_WORDS):
         last_word = min(first_word + TILE_WORDS, words)
-        first_row = 0
-        while first_row < rows:
-            last_row = list_holdings(
-                opens, high, low, factors.exit, stops, decisions, first_word, last_word, minimum_holdings, first_row,
-                positions, holdings, ends,
-            )  # fmt: skip
-            settle(prices, factors, holdings, ends, first_row, last_row, accounts, daily_equity, trades)
-            first_row = last_row
-    for row in range(rows):
-        if positions[row]["side"] != 0.0:
-            holdings[0]["entry"] = positions[row]["entry"]
-            holdings[0]["exit_bar"] = bars
-            holdings[0]["exit_price"] = prices.close[bars - 1]
-            holdings[0]["side"] = positions[row]["side"]
-            holdings[0]["reason"] = OPEN
-            ends[row] = 1
-            settle(prices, factors, holdings, ends, row, row + 1, accounts, daily_equity, trades)
-    write_outcomes(bars, accounts, daily_equity, outcome)
+        tile = decisions[:, :, first_word:last_word].copy()
+        walk_tile(
+            prices, factors, stops, tile, first_word, last_word, minimum_holdings, memory, daily_equity, trades
+        )  # fmt: skip
+    close_walk(prices, factors, memory, outcome, daily_equity, trades)

@@ -80,10 +80,10 @@ def _tile(column: np.ndarray, index: int) -> np.ndarray:
 INTRINSICS = {
     "trailing_zeros": _trailing_zeros,
     "leading_zeros": _leading_zeros,
-    "above_word": lambda left, right, index: _word(_tile(left, index) > _tile(right, index)),
-    "below_word": lambda left, right, index: _word(_tile(left, index) < _tile(right, index)),
-    "known_word": lambda left, right, index: _word(~np.isnan(_tile(left, index)) & ~np.isnan(_tile(right, index))),
-    "above_level_word": lambda column, level, index: _word(_tile(column, index) > level),
-    "below_level_word": lambda column, level, index: _word(_tile(column, index) < level),
+    "above_word": lambda left, place, right, other: _word(_tile(left, place) > _tile(right, other)),
+    "below_word": lambda left, place, right, other: _word(_tile(left, place) < _tile(right, other)),
+    "known_word": lambda left, place, right, other: _word(~np.isnan(_tile(left, place) + _tile(right, other))),
+    "above_level_word": lambda column, place, level: _word(_tile(column, place) > level),
+    "below_level_word": lambda column, place, level: _word(_tile(column, place) < level),
 }
 """What the intrinsics of `alpharay.backtest` do, in Python."""

@@ -89,13 +89,19 @@ def zeros_about(word: np.uint64) -> tuple[int, int]:
 
 
 @njit
-def words_of_columns(left: np.ndarray, right: np.ndarray, index: int) -> tuple[np.uint64, np.uint64, np.uint64]:
-    return above_word(left, right, index), below_word(left, right, index), known_word(left, right, index)
+def words_of_columns(
+    left: np.ndarray, place: int, right: np.ndarray, other: int
+) -> tuple[np.uint64, np.uint64, np.uint64]:
+    return (
+        above_word(left, place, right, other),
+        below_word(left, place, right, other),
+        known_word(left, place, right, other),
+    )
 
 
 @njit
-def words_of_level(column: np.ndarray, level: float, index: int) -> tuple[np.uint64, np.uint64]:
-    return above_level_word(column, level, index), below_level_word(column, level, index)
+def words_of_level(column: np.ndarray, place: int, level: float) -> tuple[np.uint64, np.uint64]:
+    return above_level_word(column, place, level), below_level_word(column, place, level)
 
 
 @pytest.mark.parametrize(
@@ -112,19 +118,20 @@ def column_with_ties(seed: int) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("index", [0, 1, 63, 64, 100, 192])
-def test_a_word_compares_the_64_bars_from_its_index_and_numbers_only(index: int) -> None:
-    left, right = column_with_ties(1), column_with_ties(5)
-    here = slice(index, index + WORD_BITS)
+@pytest.mark.parametrize("place", [0, 1, 63, 64, 100, 192])
+@pytest.mark.parametrize("other", [0, 64, 77])
+def test_a_word_compares_the_64_bars_from_its_places_and_numbers_only(place: int, other: int) -> None:
+    lefts, rights = column_with_ties(1), column_with_ties(5)
+    left, right = lefts[place : place + WORD_BITS], rights[other : other + WORD_BITS]
 
     def word(flags: np.ndarray) -> int:
-        return int(pack(flags[here])[0])
+        return int(pack(flags)[0])
 
-    above, below, known = words_of_columns(left, right, index)
+    above, below, known = words_of_columns(lefts, place, rights, other)
     assert above == word(left > right)
     assert below == word(left < right)
     assert known == word(~np.isnan(left) & ~np.isnan(right))
-    above, below = words_of_level(left, 1.0, index)
+    above, below = words_of_level(lefts, place, 1.0)
     assert above == word(left > 1.0)
     assert below == word(left < 1.0)
 
@@ -132,4 +139,4 @@ def test_a_word_compares_the_64_bars_from_its_index_and_numbers_only(index: int)
 @pytest.mark.parametrize("compare", [words_of_columns, words_of_level])
 def test_nothing_compares_with_what_is_not_a_number(compare: Callable[..., tuple[int, ...]]) -> None:
     column, unknown = np.ones(64), np.full(64, np.nan)
-    assert set(compare(column, unknown if compare is words_of_columns else np.nan, 0)) == {0}
+    assert set(compare(column, 0, *((unknown, 0) if compare is words_of_columns else (np.nan,)))) == {0}

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from test_kernel_equals_plain import random_candles
 
-from alpharay.backtest.batches import compared_chunks
-from alpharay.backtest.bits import pack, unpack
+from alpharay.backtest.batches import planned_chunks
+from alpharay.backtest.bits import pack, unpack, word_count
 from alpharay.backtest.compositions import Delayed, Late, Share, push_lags
+from alpharay.backtest.decisions import DECIDED_WORDS, open_decisions, run_rules
 from alpharay.backtest.market import open_market
 from alpharay.backtest.plan import Slots, plan_batch
-from alpharay.backtest.rules import AND_CODE, OR_CODE, compile_rules, run_rule, settle_conflicts
+from alpharay.backtest.rules import AND_CODE, OR_CODE, compile_rules, rule_code, settle_conflicts
 from alpharay.backtest.steps import plan_steps
 from alpharay.backtest.tiles import AVERAGE, COMPARE, MEAN, MULTIPLY, OPERATION, SUBTRACT, TILE_BARS
 from alpharay.market.candles import Candles
@@ -39,13 +40,17 @@ def said_by_words(strategy: Strategy, genomes: np.ndarray, candles: Candles) -> 
     """What each rule says for each genome, as the kernel evaluates it."""
     program = compile_rules(strategy)
     said = []
-    for chunk in compared_chunks(strategy, program, genomes, open_market(candles)):
-        for rows in chunk.rows:
-            stack = np.full((program.depth, chunk.bits.shape[1]), 0xDEAD, dtype=np.uint64)
-            said.append([])
-            for code in program.codes:
-                run_rule(code, program.literals, chunk.bits, rows, stack)
-                said[-1].append(unpack(stack[0], len(candles)))
+    rules, market, words = rule_code(program), open_market(candles), word_count(len(candles))
+    for chunk in planned_chunks(strategy, program, genomes, market):
+        memory = open_decisions(chunk.steps, rules, len(chunk.rows))
+        memory.decisions[:] = 0xDEAD
+        tiles = []
+        for first in range(0, words, DECIDED_WORDS):
+            last = min(first + DECIDED_WORDS, words)
+            run_rules(market.columns.values, len(candles), chunk.steps, rules, chunk.rows, memory, first, last)
+            tiles.append(memory.decisions[:, :, : last - first].copy())
+        decided = np.concatenate(tiles, axis=2)
+        said += [[unpack(rule, len(candles)) for rule in np.ascontiguousarray(genome)] for genome in decided]
     return said
 
 
