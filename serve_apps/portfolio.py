@@ -39,8 +39,8 @@ from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.portfolio_api import DATABASE_THREADS, portfolio_api
 from serve_apps.portfolio_service import AccountsCopy, PortfolioService, Prices
 from serve_apps.portfolio_signal_orders import SignalOrders
+from serve_apps.replica_telemetry import observe_replica, show_replica_metrics
 from serve_apps.replica_usage import MeasuredReplica
-from serve_apps.serve_log import log_through_serve
 
 ACCOUNTS_EVERY_S = 1.0
 RETRY_FOR_S = 1.0
@@ -83,7 +83,7 @@ class PortfolioServer(MeasuredReplica):
         self, exchange: str = SIMULATED_EXCHANGE, timeframe: str = "1m", frictions_file: str | None = None
     ) -> None:
         super().__init__()
-        log_through_serve()
+        observe_replica("portfolio")
         current = settings()
         timeframe_ms(timeframe)
         self._edges = edges_of(current, "portfolio", ACCESS)
@@ -122,6 +122,7 @@ class PortfolioServer(MeasuredReplica):
         versions = {"alpharay": alpharay.__version__, "ray": version("ray")}
         api = portfolio_api(self._service, self._signals, versions=versions, edges=self._edges)
         api.add_middleware(self.in_flight.counted)
+        show_replica_metrics(api)
         return GuardedApplication(api, self._edges)
 
     def check_health(self) -> None:
