@@ -7,13 +7,18 @@ from collections.abc import Callable
 import pytest
 
 from alpharay.backtest.costs import NO_COSTS, Costs
-from alpharay.backtest.stops import AtrTrail, Stops
+from alpharay.backtest.stops import NO_STOPS, AtrTrail, Stops
 
 
 def test_factors_of_costs_by_hand() -> None:
     costs = Costs(fee=0.1, slippage=0.25)
     assert (costs.entry_factor, costs.exit_factor) == pytest.approx((0.9 / 1.25, 0.9 * 0.75))
     assert (NO_COSTS.entry_factor, NO_COSTS.exit_factor) == (1.0, 1.0)
+
+
+def test_without_a_word_there_is_no_stop_and_an_atr_trail_is_wilders() -> None:
+    assert Stops() == NO_STOPS == Stops(stop_loss=None, take_profit=None, trailing_stop=None, atr_trail=None)
+    assert (AtrTrail().length, AtrTrail().multiple) == (14, 3.0)
 
 
 def test_the_edges_of_what_is_allowed() -> None:
