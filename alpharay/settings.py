@@ -12,8 +12,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 STATE_FOLDER = ".alpharay"
 RAY_ON_LOOPBACK = {
-    # Every socket listens on the loopback address; a token in ~/.ray would only make clients differ.
-    "RAY_AUTH_MODE": "disabled",
     # Ray replaces 127.0.0.1 by the machine's outer address unless it is told that there is but one machine.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
@@ -41,6 +39,12 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey: redis://:password@host:port/0")
     ray_address: str | None = Field(default=None, description="Ray cluster: host:port of the head, or ray://host:port")
     ray_dashboard_url: str | None = Field(default=None, description="Ray dashboard and Jobs API: http://host:port")
+    ray_token_file: Path | None = Field(
+        default=None, description="file with the token of the Ray cluster; without one the cluster asks for none"
+    )
+    ray_authentication: Literal["token", "off"] = Field(
+        default="token", description="whether the local stack's Ray asks for a token: jobs, dashboard, every client"
+    )
     serve_url: str | None = Field(default=None, description="Ray Serve's HTTP address: http://host:port")
     exchange_url: str | None = Field(default=None, description="the simulated exchange: http://host:port")
     default_quote: str = Field(default="USD", description="the quote currency of a bare symbol such as SOL")
@@ -140,13 +144,23 @@ def state_folder(start: Path | None = None) -> Path:
     return here / STATE_FOLDER
 
 
+def ray_authentication(token_file: Path | None) -> dict[str, str]:
+    """Return the variables by which Ray, head and client, is told its token, or that there is none."""
+    if token_file is None:
+        # Said, because Ray would else take one that it finds in ~/.ray, or make one.
+        return {"RAY_AUTH_MODE": "disabled"}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+
+
 def prepare_for_ray(current: Settings) -> None:
-    """Set what Ray's client reads from the environment when its cluster is on the loopback address.
+    """Set what Ray's client reads from the environment: the cluster's token, and that it is on the loopback address.
 
     Has an effect only before Ray is imported.
     """
+    if current.ray_token_file is not None:
+        os.environ.update(ray_authentication(current.ray_token_file))
     if (current.ray_address or "").startswith("127.0.0.1:"):
-        for name, value in RAY_ON_LOOPBACK.items():
+        for name, value in (RAY_ON_LOOPBACK | ray_authentication(current.ray_token_file)).items():
             os.environ.setdefault(name, value)
 
 

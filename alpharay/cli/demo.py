@@ -160,6 +160,7 @@ def _deploy(current: Settings, compiling: subprocess.Popen[bytes]) -> None:
             current.require("ray_dashboard_url"),
             PROJECT / "serve_apps" / "signal.yaml",
             lambda text: progress("signal", "working", text),
+            token_file=current.ray_token_file,
         )
         progress("signal", "up", f"{current.require('serve_url')}/generate_signal")
 

@@ -147,5 +147,9 @@ def _headers(written: list[str]) -> dict[str, str]:
 
 def _watched(dashboard: str | None, application: str, deployment: str) -> WatchedDeployment | None:
     from alpharay.load.replica_watch import WatchedDeployment
+    from alpharay.settings import settings
+    from cluster.local.ray_token import authorization
 
-    return None if dashboard is None else WatchedDeployment(dashboard, application, deployment)
+    if dashboard is None:
+        return None
+    return WatchedDeployment(dashboard, application, deployment, authorization(settings().ray_token_file))

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,12 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from alpharay.cli.errors import errors_told
 from alpharay.cli.progress import PartProgress
-from alpharay.settings import ENDPOINTS_FILE, state_folder
-from cluster.local import stack
+from alpharay.settings import ENDPOINTS_FILE, settings, state_folder
+from cluster.local import applications, stack
 from cluster.local.endpoints import GENERIC_VARIABLES, ignored_variables
 from cluster.local.exchange import Replay
 from cluster.local.process import PartFailedError
+from cluster.local.ray_head import PROJECT
 
 app = typer.Typer(
     help="The local stack: PostgreSQL, Valkey, Kafka, a simulated exchange, Ray and Serve on this machine.",
@@ -117,6 +120,37 @@ def logs(
         for name, file in files.items():
             typer.secho(f"==> {name}: {file}", bold=True)
             typer.echo("\n".join(stack.log_lines(state, name, lines)))
+
+
+@app.command()
+def deploy(
+    configuration: Annotated[
+        Path | None, typer.Argument(help="A Serve configuration; signal, risk and portfolio when left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy Serve applications on the running stack, beside those that are there; returns once they run.
+
+    Example: alpharay stack deploy
+    """
+    wanted = configuration or PROJECT / "serve_apps" / "all.yaml"
+    if not wanted.is_file():
+        raise typer.BadParameter(f"must be a file, was {wanted}", param_hint="CONFIGURATION")
+    current = settings()
+    with errors_told():
+        dashboard, url = current.require("ray_dashboard_url"), current.require("serve_url")
+    with _failures_told(), PartProgress(quiet=as_json) as progress:
+        progress("serve", "working", "deploying")
+        paths = applications.deploy(
+            dashboard, wanted, partial(progress, "serve", "working"), token_file=current.ray_token_file
+        )
+        progress("serve", "up", url)
+    deployed = {name: f"{url}{path.rstrip('/')}" for name, path in paths.items()}
+    if as_json:
+        typer.echo(json.dumps([{"application": name, "url": address} for name, address in deployed.items()]))
+        return
+    for name, address in deployed.items():
+        typer.echo(f"{name}: {address}/docs")
 
 
 def _replay(candles: list[Path] | None, speed: float | None) -> Replay | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -21,6 +21,8 @@ class WatchedDeployment:
     dashboard: str
     application: str
     deployment: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the dashboard asks for, such as the cluster's token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def replica_count(details: Mapping[str, Any], application: str, deployment: str,
 
 async def ask_replicas(client: httpx.AsyncClient, watched: WatchedDeployment, at_s: float = 0.0) -> ReplicaCount:
     """Return the count now; raises httpx.HTTPError or LookupError."""
-    answer = await client.get(watched.dashboard.rstrip("/") + APPLICATIONS, timeout=5.0)
+    answer = await client.get(watched.dashboard.rstrip("/") + APPLICATIONS, headers=watched.headers, timeout=5.0)
     answer.raise_for_status()
     return replica_count(answer.json(), watched.application, watched.deployment, at_s)
 

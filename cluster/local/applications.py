@@ -10,27 +10,34 @@ import yaml
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from cluster.local.process import PartFailedError
+from cluster.local.ray_token import authorization
 from cluster.local.service import Report, quiet
 
 DEPLOY_SECONDS = 120.0
 _APPLICATIONS = "/api/serve/applications/"
 
 
-def deploy(dashboard_url: str, configuration: Path, report: Report = quiet) -> None:
-    """Deploy the applications of a Serve configuration file and return once they run.
+def deploy(
+    dashboard_url: str, configuration: Path, report: Report = quiet, *, token_file: Path | None = None
+) -> dict[str, str]:
+    """Deploy the applications of a Serve configuration file; return each one's path below Serve's once all run.
 
-    Other applications stay as they are. Raises PartFailedError with Serve's own words when one fails.
+    `token_file` is that of the Ray cluster, where it asks for one. Other applications stay as they are. Raises
+    PartFailedError with Serve's own words when one fails.
     """
     wanted = yaml.safe_load(configuration.read_text())["applications"]
     names = {application["name"] for application in wanted}
     try:
-        with httpx.Client(base_url=dashboard_url, trust_env=False, timeout=60.0) as client:
+        with httpx.Client(
+            base_url=dashboard_url, headers=authorization(token_file), trust_env=False, timeout=60.0
+        ) as client:
             running = _details(client)
             others = [item["deployed_app_config"] for name, item in running.items() if name not in names]
             client.put(_APPLICATIONS, json={"applications": [*filter(None, others), *wanted]}).raise_for_status()
             _wait_until_running(client, names, report)
     except httpx.HTTPError as error:
         raise PartFailedError(f"Serve did not take {configuration.name}: {error}") from error
+    return {application["name"]: application["route_prefix"] for application in wanted}
 
 
 def _details(client: httpx.Client) -> dict[str, dict[str, Any]]:

@@ -15,9 +15,10 @@ import httpx
 import psutil
 
 import cluster
-from alpharay.settings import RAY_ON_LOOPBACK
+from alpharay.settings import RAY_ON_LOOPBACK, ray_authentication
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
 from cluster.local.process import PartFailedError, child_environment, end, launch, log_file, running
+from cluster.local.ray_token import authorization, known_token
 from cluster.local.readiness import wait_until_ready
 from cluster.local.service import Report, Service, quiet
 from cluster.local.terms import keep_terms, on_same_terms
@@ -25,13 +26,21 @@ from cluster.local.terms import keep_terms, on_same_terms
 NAME = "ray"
 START_SECONDS = 120.0
 DASHBOARD_PORT = "dashboard-port"
+TOKEN_VARIABLE = "ALPHARAY_RAY_TOKEN_FILE"  # noqa: S105 - a name, as the settings read it
 # Actors and Serve replicas mostly wait: fewer slots than this and the last of them never starts.
 LEAST_CPU_SLOTS = 4
 LARGEST_OBJECT_STORE_BYTES = 1024**3
 PROJECT = Path(cluster.__file__).resolve().parents[1]
 
 
-def start(folder: Path, report: Report = quiet, *, settings: Mapping[str, str], working_folder: Path) -> Service:
+def start(
+    folder: Path,
+    report: Report = quiet,
+    *,
+    settings: Mapping[str, str],
+    working_folder: Path,
+    token_file: Path | None = None,
+) -> Service:
     """Start the head, or adopt it when it runs with the same settings; return once it takes jobs.
 
     Parameters
@@ -44,9 +53,13 @@ def start(folder: Path, report: Report = quiet, *, settings: Mapping[str, str], 
         The ALPHARAY_ variables that every worker, actor and job sees.
     working_folder : Path
         Where jobs run that bring no folder of their own.
+    token_file : Path | None
+        What it asks every client for, `claim_token` of this folder; None lets everyone in who reaches it.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if token_file is not None:
+        settings = {**settings, TOKEN_VARIABLE: str(token_file)}
     serving = probe(folder)
     if serving is not None:
         if on_same_terms(folder, settings):
@@ -82,7 +95,7 @@ def start(folder: Path, report: Report = quiet, *, settings: Mapping[str, str], 
             f"--object-store-memory={_object_store_bytes()}",
             f"--temp-dir={session_folder}",
         ],
-        environment=_environment(interpreter, {**settings, **own}),
+        environment=_environment(interpreter, {**settings, **own, **ray_authentication(token_file)}),
         working_folder=working_folder,
     )
     return wait_until_ready(folder, probe, seconds=START_SECONDS)
@@ -102,11 +115,13 @@ def probe(folder: Path) -> Service | None:
     if process is None or port is None:
         return None
     try:
-        with httpx.Client(base_url=dashboard_url(folder), trust_env=False, timeout=5.0) as client:
+        with httpx.Client(
+            base_url=dashboard_url(folder), headers=authorization(known_token(folder)), trust_env=False, timeout=5.0
+        ) as client:
             version = client.get("/api/version").raise_for_status().json()["ray_version"]
             nodes = client.get("/nodes", params={"view": "summary"}).raise_for_status().json()
             states = [node["raylet"].get("state") for node in nodes["data"]["summary"]]
-    except (httpx.HTTPError, KeyError, ValueError):
+    except (httpx.HTTPError, KeyError, OSError, ValueError):
         return None
     if "ALIVE" not in states:
         return None

@@ -20,6 +20,7 @@ from tenacity import (
 
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
 from cluster.local.process import PartFailedError
+from cluster.local.ray_token import authorization
 from cluster.local.service import Report, Service, quiet
 
 NAME = "serve"
@@ -33,8 +34,10 @@ def claim_address(folder: Path, *, ray: Service | None) -> str:
     return f"http://{LOOPBACK}:{claim_port(folder) if port is None or ray is None else port}"
 
 
-def start(folder: Path, report: Report = quiet, *, ray: Service) -> Service:
+def start(folder: Path, report: Report = quiet, *, ray: Service, token_file: Path | None = None) -> Service:
     """Start Serve on the head `ray`, or adopt it when it runs; return once its proxy answers.
+
+    `token_file` is the head's.
 
     The port is Serve's from then on: a configuration deployed later does not move it.
     """
@@ -49,7 +52,7 @@ def start(folder: Path, report: Report = quiet, *, ray: Service) -> Service:
         "applications": [],
     }
     try:
-        _put(ray.address, wanted)
+        _put(ray.address, wanted, authorization(token_file))
     except httpx.HTTPError as error:
         raise PartFailedError(
             f"Ray's dashboard {ray.address} could not start Serve ({error}): see its logs ({ray.note})"
@@ -76,8 +79,8 @@ def start(folder: Path, report: Report = quiet, *, ray: Service) -> Service:
     wait=wait_exponential(multiplier=0.5, max=4),
     reraise=True,
 )
-def _put(dashboard: str, wanted: Mapping[str, object]) -> None:
-    with httpx.Client(base_url=dashboard, trust_env=False, timeout=START_SECONDS) as client:
+def _put(dashboard: str, wanted: Mapping[str, object], headers: Mapping[str, str]) -> None:
+    with httpx.Client(base_url=dashboard, headers=headers, trust_env=False, timeout=START_SECONDS) as client:
         client.put("/api/serve/applications/", json=dict(wanted)).raise_for_status()
 
 

@@ -17,11 +17,12 @@ from typing import Literal, TextIO
 import psutil
 from confluent_kafka import KafkaException
 
-from alpharay.settings import RAY_ON_LOOPBACK
+from alpharay.settings import RAY_ON_LOOPBACK, Settings, ray_authentication
 from cluster.local import exchange, kafka, postgres, ray_head, serve, valkey
 from cluster.local.endpoints import DASHBOARD_VARIABLE, VARIABLES, remove_endpoints, write_endpoints
 from cluster.local.exchange import Replay
 from cluster.local.process import PartFailedError, leftovers, log_file, log_tail, memory_bytes
+from cluster.local.ray_token import claim_token
 from cluster.local.service import Report, Service
 from cluster.local.topics import create_topics
 
@@ -164,7 +165,7 @@ def _ray_endpoints(
 ) -> dict[str, str]:
     """Start Ray and Serve, or take those that the environment names, and return their addresses."""
     if ray_head.NAME in external:
-        named = (VARIABLES[ray_head.NAME], DASHBOARD_VARIABLE, VARIABLES[serve.NAME])
+        named = (VARIABLES[ray_head.NAME], DASHBOARD_VARIABLE, VARIABLES[serve.NAME], ray_head.TOKEN_VARIABLE)
         return {name: os.environ[name] for name in named if os.environ.get(name)}
     serve_folder = state / serve.NAME
     running = ray_head.probe(state / ray_head.NAME)
@@ -173,17 +174,27 @@ def _ray_endpoints(
         ray_head.stop(state / ray_head.NAME)
     serve_url = serve.claim_address(serve_folder, ray=running)
     settings = {**endpoints, VARIABLES[serve.NAME]: serve_url}
+    # Asked of the environment alone: the endpoints that settings read elsewhere are written after this.
+    token_file = claim_token(state / ray_head.NAME) if Settings().ray_authentication == "token" else None
     head = _start_one(
         ray_head.NAME,
-        partial(ray_head.start, state / ray_head.NAME, settings=settings, working_folder=state.parent),
+        partial(
+            ray_head.start,
+            state / ray_head.NAME,
+            settings=settings,
+            working_folder=state.parent,
+            token_file=token_file,
+        ),
         progress,
     )
-    proxy = _start_one(serve.NAME, partial(serve.start, serve_folder, ray=head), progress)
+    proxy = _start_one(serve.NAME, partial(serve.start, serve_folder, ray=head, token_file=token_file), progress)
     return {
         VARIABLES[ray_head.NAME]: head.url,
         DASHBOARD_VARIABLE: head.address,
         VARIABLES[serve.NAME]: proxy.url,
+        **({} if token_file is None else {ray_head.TOKEN_VARIABLE: str(token_file)}),
         **RAY_ON_LOOPBACK,
+        **ray_authentication(token_file),
     }
 
 
