@@ -6,7 +6,8 @@ a market are a stack: activating puts a model on top, rolling back takes it off 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,7 +52,7 @@ class StoredModel:
     bytes: int
     created_at: datetime
     activated_at: datetime | None
-    """When it was last put on top of its market's stack."""
+    """When it was put on top of its market's stack; None for one that is not on it, or was taken off."""
     retired_at: datetime | None
 
     @property
@@ -181,44 +182,46 @@ def activate_model(connection: Connection[TupleRow], model_id: str) -> bool:
     `load_model` raises, and ValueError for a model that the gate has rejected.
     """
     stored = find_model(connection, model_id)
-    _lock(connection, stored.market)
-    stored = find_model(connection, stored.model_id)
-    if stored.status == ACTIVE:
-        return False
-    if stored.status == REJECTED:
-        raise ValueError(f"model {stored.model_id[:12]} is REJECTED and cannot speak: {stored.reason}")
-    load_model(connection, stored.model_id)
-    _retire_active(connection, stored.market)
-    connection.execute(
-        "UPDATE signal_models SET status = 'ACTIVE', activated_at = clock_timestamp(), retired_at = NULL "
-        "WHERE model_id = %s",
-        (stored.model_id,),
-    )
+    with _changing(connection, stored.market):
+        stored = find_model(connection, stored.model_id)
+        if stored.status == ACTIVE:
+            return False
+        if stored.status == REJECTED:
+            raise ValueError(f"model {stored.model_id[:12]} is REJECTED and cannot speak: {stored.reason}")
+        load_model(connection, stored.model_id)
+        _retire_active(connection, stored.market)
+        connection.execute(
+            "UPDATE signal_models SET status = 'ACTIVE', activated_at = clock_timestamp(), retired_at = NULL "
+            "WHERE model_id = %s",
+            (stored.model_id,),
+        )
     return True
 
 
 def roll_back(connection: Connection[TupleRow], market: Market) -> StoredModel:
     """Let the model speak again that spoke before the active one (or the last one, if none is), and return it.
 
-    Done again, it goes one further back. Raises LookupError when there is none, and what `load_model` raises.
+    Done again, it goes one further back; what it takes out comes back only by being activated. Raises LookupError when
+    there is none, and what `load_model` raises.
     """
-    _lock(connection, market)
-    row = connection.execute(_BELOW, market._asdict()).fetchone()
-    if row is None:
-        raise LookupError(f"no model of {' '.join(market)} spoke before: see `alpharay models list`")
-    load_model(connection, row[0])
-    _retire_active(connection, market)
-    connection.execute(
-        "UPDATE signal_models SET status = 'ACTIVE', retired_at = NULL WHERE model_id = %s",
-        (row[0],),
-    )
-    return find_model(connection, row[0])
+    with _changing(connection, market):
+        row = connection.execute(_BELOW, market._asdict()).fetchone()
+        if row is None:
+            raise LookupError(f"no model of {' '.join(market)} spoke before: see `alpharay models list`")
+        load_model(connection, row[0])
+        connection.execute(
+            "UPDATE signal_models SET status = 'RETIRED', retired_at = clock_timestamp(), activated_at = NULL "
+            "WHERE (exchange, symbol, timeframe) = (%s, %s, %s) AND status = 'ACTIVE'",
+            market,
+        )
+        connection.execute("UPDATE signal_models SET status = 'ACTIVE', retired_at = NULL WHERE model_id = %s", row)
+        return find_model(connection, row[0])
 
 
 def retire_model(connection: Connection[TupleRow], market: Market) -> bool:
     """Take a market's active model out, so that none speaks there; False when none did."""
-    _lock(connection, market)
-    return _retire_active(connection, market)
+    with _changing(connection, market):
+        return _retire_active(connection, market)
 
 
 def prune_models(connection: Connection[TupleRow], *, kept: int = KEPT) -> int:
@@ -271,8 +274,12 @@ def _retire_active(connection: Connection[TupleRow], market: Market) -> bool:
     return retired.rowcount == 1
 
 
-def _lock(connection: Connection[TupleRow], market: Market) -> None:
+@contextmanager
+def _changing(connection: Connection[TupleRow], market: Market) -> Iterator[None]:
     """Let one transaction at a time change which model of a market speaks."""
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('signal_models ' || %s || ' ' || %s || ' ' || %s, 0))", market
-    )
+    with connection.transaction():
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('signal_models ' || %s || ' ' || %s || ' ' || %s, 0))",
+            market,
+        )
+        yield
