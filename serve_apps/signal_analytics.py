@@ -18,7 +18,8 @@ from alpharay.analytics.record import Chosen, SignalRecord, by_strategy, by_symb
 from alpharay.market.symbol import resolve_symbol
 from alpharay.signals.refusal import RefusedError, refuse
 from alpharay.store.database import DatabasePool
-from alpharay.store.signal_outcomes import ending_of, load_signal_record, outcome_of, outcomes_version
+from alpharay.store.signal_outcomes import ending_of, outcome_of
+from alpharay.store.signal_record import load_signal_record, record_version
 from alpharay.store.signals import LONGEST_ID, stored_signal
 from serve_apps.background_copy import BackgroundCopy
 
@@ -151,7 +152,7 @@ def record_source(
     def read() -> SignalRecord:
         nonlocal version, read_at, held
         with pool.connection() as connection:
-            now, newest = monotonic(), outcomes_version(connection)
+            now, newest = monotonic(), record_version(connection)
             if newest != version or now - read_at >= REREAD_ALL_S:
                 held = load_signal_record(connection, days=days)
                 version, read_at = newest, now

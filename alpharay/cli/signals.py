@@ -99,7 +99,7 @@ def report(
     from alpharay.analytics.record import Chosen, confidence_curve, summary
     from alpharay.market.symbol import resolve_symbol
     from alpharay.reports.signal_report import HEADINGS, performance_row, write_signal_report
-    from alpharay.store.signal_outcomes import load_signal_record
+    from alpharay.store.signal_record import load_signal_record
 
     with errors_told():
         chosen = Chosen(symbol=resolve_symbol(symbol, settings().default_quote) if symbol else None)

@@ -10,21 +10,10 @@ from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from alpharay.market.candles import VALUE_COLUMNS, Candles, IntArray
+from alpharay.store.binary_copy import read_numbers
 from alpharay.store.candle_rows import Market
 
-# One row of binary COPY output: its field count, then each field after its length, all big-endian.
-_ROW = np.dtype(
-    [
-        ("fields", ">i2"),
-        *(
-            field
-            for name in ("open_time", *VALUE_COLUMNS)
-            for field in ((f"{name}_bytes", ">i4"), (name, ">i8" if name == "open_time" else ">f8"))
-        ),
-    ]
-)
-_HEADER_BYTES = 19
-_TRAILER_BYTES = 2
+_COLUMNS = {"open_time": "i8", **dict.fromkeys(VALUE_COLUMNS, "f8")}
 
 
 def load_candles(
@@ -35,15 +24,10 @@ def load_candles(
     end_ms: int | None = None,
 ) -> Candles:
     """Return a market's candles that open in `[start_ms, end_ms)`, oldest first; a bound of None is open."""
-    query = sql.SQL(
-        "COPY (SELECT open_time, open, high, low, close, volume FROM candles WHERE {} ORDER BY open_time) "
-        "TO STDOUT (FORMAT BINARY)"
-    ).format(_window(market, start_ms, end_ms))
-    with connection.cursor() as cursor, cursor.copy(query) as copy:
-        stream = b"".join(bytes(block) for block in copy)
-    rows = np.frombuffer(stream[_HEADER_BYTES:-_TRAILER_BYTES], dtype=_ROW)
-    columns = (rows[name].astype(np.float64) for name in VALUE_COLUMNS)
-    return Candles(*market, rows["open_time"].astype(np.int64), *columns)
+    query = sql.SQL("SELECT open_time, open, high, low, close, volume FROM candles WHERE {} ORDER BY open_time").format(
+        _window(market, start_ms, end_ms)
+    )
+    return Candles(*market, **read_numbers(connection, query, _COLUMNS))  # type: ignore[arg-type] # as _COLUMNS says
 
 
 def load_newest_candles(connection: Connection[TupleRow], market: Market, rows: int) -> Candles:

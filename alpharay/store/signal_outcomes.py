@@ -1,4 +1,4 @@
-"""What became of the stored signals: worked out from stored candles, kept beside them, and read together."""
+"""What became of the stored signals: worked out from stored candles and kept beside them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import numpy as np
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from alpharay.analytics.decisions import DecisionRow, MarketName, StrategySet, decisions_of
 from alpharay.analytics.outcome import DEFINED, SIDES, Ending, Outcomes, OutcomeTerms, signal_outcomes
-from alpharay.analytics.record import AppliedTerms, SignalRecord
 from alpharay.market.candles import IntArray
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.store.candle_rows import Market
@@ -26,7 +24,6 @@ SETTLE_MS = 24 * 3_600_000
 """So long after its exit, by its market's candles, an outcome may change: candles are corrected, signals come late."""
 
 DECISIONS_AT_ONCE = 500
-DECISIONS_KEPT = 100_000
 ACTIONS = {side: action for action, side in SIDES.items()}
 
 # From one market's first open signal to the next market's: a step a market, not a row a signal.
@@ -53,8 +50,17 @@ _OF_MARKET = "exchange = %(exchange)s AND symbol = %(symbol)s AND timeframe = %(
 _FIRST_OPEN = f"SELECT min(exchange_time) FROM signals WHERE {_OF_MARKET} AND NOT settled"
 
 # Signals between two opens have one entry: they are one decision. Division that rounds down, also before 1970.
+_BAR = "floor(exchange_time / %(length)s::float8)::bigint"
+
+# An equality, which is joined by its hash, inside bounds that are looked up in the index.
+_SAME_DECISION = f"""
+    s.exchange = %(exchange)s AND s.symbol = %(symbol)s AND s.timeframe = %(timeframe)s AND NOT s.settled
+    AND s.exchange_time >= %(first)s AND s.exchange_time < %(last)s
+    AND {_BAR} = d.bar AND s.action = d.action
+"""
+
 _DECISIONS = f"""
-SELECT floor(exchange_time / %(length)s::float8)::bigint AS bar, action, bool_or(NOT settled)
+SELECT {_BAR} AS bar, action, bool_or(NOT settled)
 FROM signals
 WHERE {_OF_MARKET} AND exchange_time >= %(first)s AND action <> 'HOLD'
 GROUP BY 1, 2
@@ -74,51 +80,27 @@ INSERT INTO signal_outcomes AS known (signal_id, {_COLUMNS})
 SELECT s.signal_id, d.ending, d.entry_time, d.entry_price, d.exit_time, d.exit_price, d.gross_return, d.net_return,
     %(horizon)s, %(fee)s, %(slippage)s
 FROM unnest(
-    %(start)s::bigint[], %(action)s::text[], %(ending)s::text[], %(entry_time)s::bigint[], %(entry_price)s::float8[],
+    %(bar)s::bigint[], %(action)s::text[], %(ending)s::text[], %(entry_time)s::bigint[], %(entry_price)s::float8[],
     %(exit_time)s::bigint[], %(exit_price)s::float8[], %(gross_return)s::float8[], %(net_return)s::float8[]
 ) AS d (
-    start, action, ending, entry_time, entry_price, exit_time, exit_price, gross_return, net_return
+    bar, action, ending, entry_time, entry_price, exit_time, exit_price, gross_return, net_return
 )
-JOIN signals AS s
-  ON s.exchange = %(exchange)s AND s.symbol = %(symbol)s AND s.timeframe = %(timeframe)s
- AND s.exchange_time >= d.start AND s.exchange_time < d.start + %(length)s AND s.action = d.action AND NOT s.settled
+JOIN signals AS s ON {_SAME_DECISION}
 ORDER BY s.signal_id
 ON CONFLICT (signal_id) DO UPDATE SET ({_COLUMNS}, worked_out_at) = ({_NEW}, now())
 WHERE ({_KNOWN}) IS DISTINCT FROM ({_NEW})
 """
 
 # One that came after its decision was stored has no outcome yet: it stays open for the next round.
-_SETTLE = """
+_SETTLE = f"""
 UPDATE signals AS s SET settled = true
-FROM unnest(%(start)s::bigint[], %(action)s::text[], %(settled)s::boolean[]) AS d (start, action, settled)
-WHERE s.exchange = %(exchange)s AND s.symbol = %(symbol)s AND s.timeframe = %(timeframe)s
-  AND s.exchange_time >= d.start AND s.exchange_time < d.start + %(length)s AND s.action = d.action AND NOT s.settled
-  AND d.settled AND EXISTS (SELECT 1 FROM signal_outcomes AS o WHERE o.signal_id = s.signal_id)
+FROM unnest(%(bar)s::bigint[], %(action)s::text[], %(settled)s::boolean[]) AS d (bar, action, settled)
+WHERE {_SAME_DECISION} AND d.settled AND EXISTS (SELECT 1 FROM signal_outcomes AS o WHERE o.signal_id = s.signal_id)
 """
 
 _REOPEN = """
 UPDATE signals SET settled = false
 WHERE settled AND action <> 'HOLD' AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
-"""
-
-_VERSION = "SELECT (SELECT max(stored_at) FROM signals), (SELECT max(worked_out_at) FROM signal_outcomes)"
-
-_ENDINGS = """
-SELECT s.exchange, s.symbol, s.timeframe, s.action,
-    coalesce(o.ending, CASE s.action WHEN 'HOLD' THEN 'NONE' ELSE 'WAITING' END), count(*)
-FROM signals AS s LEFT JOIN signal_outcomes AS o USING (signal_id)
-WHERE s.stored_at >= now() - make_interval(secs => %s)
-GROUP BY 1, 2, 3, 4, 5
-"""
-
-_KNOWN_DECISIONS = """
-SELECT s.exchange, s.symbol, s.timeframe, s.action, s.confidence, s.set_id, o.entry_time, o.exit_time, o.net_return,
-    o.horizon, o.fee, o.slippage, count(*)
-FROM signals AS s JOIN signal_outcomes AS o USING (signal_id)
-WHERE s.stored_at >= now() - make_interval(secs => %s) AND o.net_return IS NOT NULL
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
-ORDER BY max(s.stored_at) DESC
-LIMIT %s
 """
 
 
@@ -179,9 +161,10 @@ def work_out(pool: DatabasePool, market: Market, terms: OutcomeTerms, *, settle_
     over = np.where(outcomes.defined, outcomes.exit_time, missed_for_good) + settle_ms <= newest
     stored = settled = 0
     for places in _parts(np.flatnonzero(known)):
-        values = _values(places, starts, sides, outcomes, over)
+        values = _values(places, starts // length, sides, outcomes, over)
         parameters = {
             **market._asdict(), **values, "length": length,
+            "first": int(starts[places[0]]), "last": int(starts[places[-1]]) + length,
             "horizon": terms.horizon, "fee": terms.costs.fee, "slippage": terms.costs.slippage,
         }  # fmt: skip
 
@@ -219,76 +202,13 @@ def ending_of(signal: StoredSignal, outcome: StoredOutcome | None) -> str:
     return (Ending.NONE if signal.action == "HOLD" else Ending.WAITING).name
 
 
-def outcomes_version(connection: Connection[TupleRow]) -> tuple[datetime | None, datetime | None]:
-    """Return what is equal when no signal and no outcome was stored in between."""
-    row = connection.execute(_VERSION).fetchone()
-    assert row is not None, "a query without FROM has one row"
-    return row[0], row[1]
-
-
-def load_signal_record(
-    connection: Connection[TupleRow], *, days: float, most_decisions: int = DECISIONS_KEPT
-) -> SignalRecord:
-    """Return what is known of the signals that were stored in the newest `days`."""
-    seconds = days * 86_400.0
-    endings = {
-        (MarketName(*row[:3]), str(row[3]), str(row[4])): int(row[5])
-        for row in connection.execute(_ENDINGS, (seconds,)).fetchall()
-    }
-    rows = connection.execute(_KNOWN_DECISIONS, (seconds, most_decisions + 1)).fetchall()
-    sets = _strategy_sets(connection, sorted({row[5] for row in rows}))
-    terms: dict[AppliedTerms, int] = {}
-    decisions: list[DecisionRow] = []
-    for row in rows[:most_decisions]:
-        applied = AppliedTerms(*row[9:12])
-        terms[applied] = terms.get(applied, 0) + 1
-        decisions.append(
-            DecisionRow(
-                market=MarketName(*row[:3]),
-                strategy_set=sets.get(row[5], StrategySet(())),
-                side=SIDES[row[3]],
-                confidence=row[4],
-                entry_time=row[6],
-                exit_time=row[7],
-                net_return=row[8],
-                signals=row[12],
-            )
-        )
-    return SignalRecord(
-        days=days,
-        decisions=decisions_of(decisions),
-        endings=endings,
-        terms=terms,
-        strategy_names=_strategy_names(connection, sets),
-        complete=len(rows) <= most_decisions,
-    )
-
-
-def _strategy_sets(connection: Connection[TupleRow], set_ids: list[str]) -> dict[str, StrategySet]:
-    rows = connection.execute(
-        "SELECT set_id, strategy_ids, strategy_sides FROM strategy_sets WHERE set_id = ANY(%s)", (set_ids,)
-    ).fetchall()
-    return {
-        set_id: StrategySet(tuple(strategy_ids), None if sides is None else tuple(sides))
-        for set_id, strategy_ids, sides in rows
-    }
-
-
-def _strategy_names(connection: Connection[TupleRow], sets: dict[str, StrategySet]) -> dict[str, str]:
-    wanted = sorted({name for one in sets.values() for name in one.strategy_ids})
-    rows = connection.execute(
-        "SELECT strategy_id, strategy_name FROM strategies WHERE strategy_id = ANY(%s)", (wanted,)
-    ).fetchall()
-    return dict(rows)
-
-
 def _parts(places: IntArray) -> Iterator[IntArray]:
     for start in range(0, len(places), DECISIONS_AT_ONCE):
         yield places[start : start + DECISIONS_AT_ONCE]
 
 
 def _values(
-    places: IntArray, starts: IntArray, sides: IntArray, outcomes: Outcomes, over: np.ndarray[Any, np.dtype[np.bool_]]
+    places: IntArray, bars: IntArray, sides: IntArray, outcomes: Outcomes, over: np.ndarray[Any, np.dtype[np.bool_]]
 ) -> dict[str, list[Any]]:
     defined = np.isin(outcomes.ending[places], DEFINED).tolist()
 
@@ -302,7 +222,7 @@ def _values(
     assert all(value is None or math.isfinite(value) for value in named["net_return"]), "prices are finite and above 0"
     return {
         **named,
-        "start": starts[places].tolist(),
+        "bar": bars[places].tolist(),
         "action": [ACTIONS[side] for side in sides[places].tolist()],
         "ending": [Ending(one).name for one in outcomes.ending[places].tolist()],
         "settled": over[places].tolist(),

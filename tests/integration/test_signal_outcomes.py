@@ -27,7 +27,7 @@ from alpharay.cli import signals
 from alpharay.market.candles import Candles
 from alpharay.store.database import DatabasePool, open_pool
 from alpharay.store.migrate import migrate
-from alpharay.store.signal_outcomes import load_signal_record
+from alpharay.store.signal_record import load_signal_record
 from alpharay.store.signals import SignalWriter, newest_signals, prune_signals, stored_signal
 from alpharay.store.topic_sink import SinkStatus, TopicSink
 from benchmarks.signal_data import generated_candles, store_candles
