@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -82,7 +82,7 @@ def train_markets(
     candles: int,
     activate: bool,
     dry_run: bool = False,
-) -> Iterator[MarketTrained]:
+) -> Generator[MarketTrained]:
     """Train each market's model on its newest `candles` and yield it when it is stored.
 
     The same candles and settings again are not trained again. With `activate`, what the gate lets pass speaks at once.

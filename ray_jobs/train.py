@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,13 +86,16 @@ def main(
             markets = _markets(pool, symbols, timeframe, exchange)
             console.print(f"{len(markets)} markets to train")
             try:
-                for one in train_markets(
+                trained = train_markets(
                     pool, markets, chosen, _trainer(workers, current),
                     candles=candles, activate=activate, dry_run=dry_run,
-                ):  # fmt: skip
-                    done.append(one)
-                    told = f"{len(done)}/{len(markets)} {_told(one)}"
-                    console.print(told, highlight=False, markup=False)
+                )  # fmt: skip
+                # Closed on the way out, so that tasks which still run are cancelled.
+                with closing(trained):
+                    for one in trained:
+                        done.append(one)
+                        told = f"{len(done)}/{len(markets)} {_told(one)}"
+                        console.print(told, highlight=False, markup=False)
             except KeyboardInterrupt:
                 console.print("Ctrl-C: what was trained is stored; the same command goes on with the others")
         if as_json:

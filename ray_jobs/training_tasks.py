@@ -37,22 +37,35 @@ class RayTrainer:
     def __call__(self, asked: Iterable[TrainingAsked]) -> Iterator[TrainingDone]:
         """Train each and yield it when it is done; when the caller leaves, the others are cancelled."""
         waiting = iter(asked)
-        running: list[Any] = []
+        running: dict[Any, TrainingAsked] = {}
         task: Any = _train
         task = task.options(runtime_env={"env_vars": WORKER_ENVIRONMENT})
         try:
             while True:
                 while len(running) < self._workers and (one := next(waiting, None)) is not None:
-                    running.append(task.remote(one, self._niceness))
+                    running[task.remote(one, self._niceness)] = one
                 if not running:
                     return
-                done, running = ray.wait(running, num_returns=1, timeout=TASK_TIMEOUT_S)
+                done, _ = ray.wait(list(running), num_returns=1, timeout=TASK_TIMEOUT_S)
                 if not done:
                     raise TimeoutError(
                         f"none of {len(running)} models was done in {TASK_TIMEOUT_S:.0f} s: see the tasks in Ray's "
                         "dashboard, or train with fewer --candles"
                     )
-                yield ray.get(done[0])
+                yield _result(done[0], running.pop(done[0]))
         finally:
             for one in running:
                 ray.cancel(one, force=True)
+
+
+def _result(task: Any, asked: TrainingAsked) -> TrainingDone:
+    """Return what a task has returned; one that killed each worker it met leaves its market out, and no other."""
+    try:
+        done: TrainingDone = ray.get(task)
+    except ray.exceptions.RayTaskError:
+        # A mistake of ours, which keeps its traceback.
+        raise
+    except ray.exceptions.RayError as error:
+        reason = str(error).partition("\n")[0][:200]
+        return TrainingDone(asked, None, f"its worker ended {RETRIES + 1} times: {reason}", 0.0)
+    return done

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -89,6 +91,11 @@ def test_a_document_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ModelBytesError, match=message):
         read(changed(model_to_bytes(model), *path, to=to))
+
+
+def test_a_replica_that_only_scores_does_not_import_xgboost() -> None:
+    code = "import sys, alpharay.store.model_registry; sys.exit('xgboost' in sys.modules or 'sklearn' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_trees_by_hand() -> None:
