@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 import structlog
 from ray import serve
+from ray.serve.context import _get_global_client
 
 import alpharay
 from alpharay.bus.background_publisher import BackgroundPublisher
@@ -40,7 +41,7 @@ from serve_apps.signal_conclusions import trading_copy
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_scaling import CPU_REQUEST, MEMORY_REQUEST, signal_autoscaler
 from serve_apps.signal_service import SignalService
-from serve_apps.signal_stream import StreamPlaces
+from serve_apps.signal_stream import LONGEST_STREAM_S, StreamPlaces
 
 ACCESS = (
     AccessRule("/generate_signal*", READ),
@@ -48,6 +49,9 @@ ACCESS = (
     AccessRule("/ml/predict", READ),
 )
 """A signal is an opinion: who asks for one places no order."""
+
+STREAM_MARGIN_S = 2.0
+"""So long before the proxy's request timeout a stream ends."""
 
 SILENT_FOR_S = 7.5
 """Serve asks a replica for its health every five seconds, until it lets it end; it tells that by nothing else."""
@@ -113,7 +117,7 @@ class SignalServer(MeasuredReplica):
             versions=versions,
             edges=self._edges,
             analytics=self._analytics,
-            places=StreamPlaces(self._is_ending),
+            places=StreamPlaces(self._is_ending, longest_s=stream_seconds()),
         )
         api.add_middleware(self.in_flight.counted)
         show_replica_metrics(api)
@@ -143,6 +147,13 @@ class SignalServer(MeasuredReplica):
         if analytics is not None:
             analytics.stop()
             self._analytics_pool.close(timeout=2.0)
+
+
+def stream_seconds() -> float:
+    """Return how long a stream lasts: it ends in order before Serve's proxy would cut it off by its request timeout."""
+    client = _get_global_client()
+    limit: float | None = None if client is None else client.http_config.request_timeout_s
+    return LONGEST_STREAM_S if limit is None else min(LONGEST_STREAM_S, max(limit - STREAM_MARGIN_S, 1.0))
 
 
 def snapshot_source(pool: DatabasePool, clock: ExchangeClock) -> Callable[[], Snapshot]:

@@ -70,8 +70,8 @@ def model_reading(candles: Candles, active: ActiveModel | None) -> ModelReading:
     )
     try:
         probability = float(active.model.predict(newest)[-1])
-    except ValueError as error:
-        return _without(reading, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a model, only the model is silent
+        return _without(reading, f"{type(error).__name__}: {error}")
     if not 0.0 <= probability <= 1.0:
         missing = sum(value is None for value in features.values())
         return _without(reading, f"{missing} of {len(features)} features are not known yet: too few candles")

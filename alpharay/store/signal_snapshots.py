@@ -182,8 +182,8 @@ class SignalSnapshots:
                     risk=self._risk_view.markets.get(MarketName(*market)),
                     model=_active(self._models.get(market)),
                 )
-            except ValueError as error:
-                log.warning("signal.market_refused", market=" ".join(market), error=str(error))
+            except Exception as error:  # noqa: BLE001 - one market never takes the others with it
+                log.warning("signal.market_refused", market=" ".join(market), error=f"{type(error).__name__}: {error}")
                 self._views.pop(market, None)
                 continue
             view = replace(view, problems=(*view.problems, *unreadable))

@@ -66,6 +66,13 @@ def test_too_few_candles_and_other_features_leave_it_without_a_word(candles: Can
     assert model_opinion(reading).abstains
 
 
+def test_a_model_that_breaks_while_it_is_asked_is_silent_alone(candles: Candles, model: SignalModel) -> None:
+    broken = replace(model, card=replace(model.card, calibration=None))  # type: ignore[arg-type]
+    reading = model_reading(candles, ActiveModel("a", broken))
+    assert reading.probability is None
+    assert model_opinion(reading).flags == ("abstains", "degraded", "model_unusable")
+
+
 def test_a_model_that_passed_counts_as_a_validated_strategy_and_one_that_did_not_next_to_nothing(
     model: SignalModel,
 ) -> None:
