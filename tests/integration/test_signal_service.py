@@ -23,8 +23,11 @@ from alpharay.bus.messages import SignalMessage
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
 from alpharay.signals.vote import vote
+from alpharay.store.database import open_pool
 from alpharay.store.migrate import migrate
+from alpharay.store.signals import SignalWriter
 from alpharay.store.strategies import store_strategy
+from alpharay.store.topic_sink import TopicSink
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named
 from benchmarks.signal_data import STRATEGIES, discovered, generated_candles, store_candles, store_market
 from cluster.local.port import free_port
@@ -273,3 +276,20 @@ def test_a_killed_replica_is_replaced_and_repeats_its_answers(service: Service) 
     after = service.ask(price=price, signal_id=signal_id)
     assert after.content == before.content
     assert after.headers["idempotent-replayed"] == "true"
+
+
+def test_a_signal_is_found_again_with_what_became_of_it(service: Service, stack: Any) -> None:
+    made = service.ask().json()
+    published(stack.kafka_bootstrap_servers, made["signal_id"])
+    with open_pool(service.database_url, application="test", max_connections=2) as pool:
+        sink = TopicSink(SignalWriter(), pool, stack.kafka_bootstrap_servers)
+        sink.drain(60)
+        sink.close()
+    found = service.client.get(f"/analytics/signals/{made['signal_id']}").json()
+    assert found["signal"]["request_id"] == made["request_id"]
+    assert found["signal"]["correlation_id"] == made["request_id"]
+    assert found["signal"]["exchange_time"] >= found["signal"]["candle_time"] + timeframe_ms(made["timeframe"])
+    assert found["ending"] == ("NONE" if made["action"] == "HOLD" else "WAITING")
+    summary = service.client.get("/analytics/summary")
+    assert (summary.status_code, summary.json()["days"]) == (200, 30.0)
+    assert service.client.get("/status").json()["analytics"]["last_error"] is None
