@@ -294,7 +294,8 @@ def _rate_check(most: int, sent: int, wanted: float) -> LimitCheck:
 
 def _halt_check(halt: OpeningHalt, wanted: float, reducing: float) -> LimitCheck:
     allowed = reducing + halt.share * (wanted - reducing)
-    reason = f"{halt.reason}: {allowed:,.2f} of {wanted:,.2f} is allowed" if allowed < wanted else None
+    less = allowed < wanted * (1.0 - ROUNDING)
+    reason = f"{halt.reason}: {allowed:,.2f} of {wanted:,.2f} is allowed" if less else None
     return LimitCheck("halt", halt.share, 0.0, halt.share, allowed, reason)
 
 

@@ -12,6 +12,7 @@ from alpharay.risk.circuit_breaker import BreakerState, Reading, admit, breaker_
 from alpharay.risk.circuit_breaker import record as noted
 from alpharay.store.account_equity import equity_now
 from alpharay.store.account_prices import AccountStanding, PriceSource, account_standing
+from alpharay.store.account_volatility import highest_volatility
 from alpharay.store.executor_leases import ExecutorLease, hold_lease
 from alpharay.store.ledger import book_of
 from alpharay.store.orders import orders_with, step
@@ -35,11 +36,13 @@ class Outcome:
 def account_reading(
     connection: Connection[TupleRow], account_id: str, source: PriceSource | None, *, oldest_ms: int, now_ms: int
 ) -> Reading:
-    """Return how an account stands at the newest closes; blind when one of what it holds is missing or too old.
+    """Return how an account stands at the newest closes, and how restless what it holds is.
 
-    `source` is None while the exchange's time is not known, and then every price may be too old.
+    It is blind when a close of what it holds is missing or too old. `source` is None while the exchange's time is not
+    known, and then every price may be too old.
     """
     orders = _made_within_a_second(connection, account_id)
+    volatility = None
     if source is None:
         # Only cash is worth the same at any time.
         book = book_of(connection, account_id)
@@ -51,8 +54,10 @@ def account_reading(
         blind = _unseen(standing, source, oldest_ms)
         if blind is not None or standing.equity is None:
             return Reading(loss=0.0, orders=orders, blind=blind)
-        mark = standing.equity
-    return Reading(loss=mark.day_loss, drawdown=mark.drawdown, orders=orders)
+        mark, held = standing.equity, standing.book.positions
+        if held:
+            volatility = highest_volatility(connection, source.exchange, held)
+    return Reading(loss=mark.day_loss, drawdown=mark.drawdown, orders=orders, volatility=volatility)
 
 
 def _unseen(standing: AccountStanding, source: PriceSource, oldest_ms: int) -> str | None:

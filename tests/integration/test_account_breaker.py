@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from test_order_execution import START, WHOLE, bars, paper, status, taken, wait_for, watched
 
+from alpharay.models.volatility import FittedVolatility
 from alpharay.portfolio.orders import BrokerOrder, Order
 from alpharay.risk.circuit_breaker import BreakerState, Reading, breaker_settings, read
 from alpharay.risk.limits import RiskLimits
@@ -27,6 +29,7 @@ from alpharay.store.order_execution import Round, execute_round
 from alpharay.store.order_placement import OrderWish, place_order
 from alpharay.store.orders import intend, order_state
 from alpharay.store.paper_broker import PaperBroker
+from alpharay.store.risk_models import ModelKey, RiskModel, store_model
 from alpharay.store.trading_halts import (
     TradingHaltedError,
     change_breaker,
@@ -185,6 +188,30 @@ def test_a_burst_of_orders_and_prices_too_old_open_it(desk: Desk) -> None:
         assert "price of BTC/USD was 360 s old, at most 300 s serve" in trading_events(connection, "paper")[0].reason
         unknown = account_reading(connection, "paper", None, oldest_ms=1, now_ms=START)
     assert unknown.blind == "the exchange's clock does not answer"
+
+
+def test_a_market_that_turns_wild_is_read_from_its_model(desk: Desk) -> None:
+    desk.hold_ten()
+    calm = FittedVolatility(
+        model="garch", distribution="normal", mean=0.0, omega=1e-7, alpha=0.3, beta=0.6, gamma=0.0,
+        degrees_of_freedom=None, next_variance=1e-6, observations=500,
+    )  # fmt: skip
+    key = ModelKey("volatility", "test", "BTC/USD", "", "1m")
+    newest = START + (desk.minute - 1) * MINUTE
+    source = PriceSource("test", "1m", newest + 2 * MINUTE)
+    with desk.pool.connection() as connection:
+        store_model(connection, RiskModel(key=key, state=calm, decided_at=newest))
+        before = account_reading(connection, "paper", source, oldest_ms=5 * MINUTE, now_ms=newest)
+    assert before.volatility == pytest.approx(1.0)
+    desk.candle(101.0)
+    with desk.pool.connection() as connection:
+        after = account_reading(connection, "paper", source, oldest_ms=5 * MINUTE, now_ms=newest)
+    # One step of the recursion, by hand.
+    variance = 1e-7 + 0.3 * math.log(1.01) ** 2 + 0.6 * 1e-6
+    assert after.volatility == pytest.approx(math.sqrt(variance / 1e-6), rel=1e-9)
+    desk.round(seen=after)
+    with desk.pool.connection() as connection:
+        assert "times its long-run level" in trading_events(connection, "paper")[0].reason
 
 
 def test_a_breaker_that_opens_while_an_order_is_handed_over_waits_for_it_and_nothing_follows(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpharay.risk.limits import PortfolioState, ProposedTrade, RiskLimits, assess
+from alpharay.risk.limits import OpeningHalt, PortfolioState, ProposedTrade, RiskLimits, assess
 
 LIMITS = RiskLimits(
     position=0.2, concentration=0.3, gross=1.0, net=0.5, daily_loss=0.05, drawdown=0.1, orders_per_second=3
@@ -231,3 +231,41 @@ def test_what_was_allowed_is_allowed_whole_when_asked_again(state: PortfolioStat
         assert again.decision == "allowed"
     else:
         assert found.binding
+
+
+@given(
+    held=st.floats(-300.0, 300.0),
+    under_way=st.floats(0.0, 300.0),
+    notional=st.floats(-500.0, 500.0).filter(lambda value: abs(value) > 1e-6),
+    share=st.sampled_from([0.0, 0.25]),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_halt_passes_what_reduces_and_a_share_of_the_rest(
+    held: float, under_way: float, notional: float, share: float
+) -> None:
+    free = RiskLimits(
+        position=None, concentration=None, gross=None, net=None, daily_loss=None, drawdown=None, orders_per_second=None
+    )
+    sells = {"BTC/USD": under_way} if notional < 0.0 else {}
+    buys = {"BTC/USD": under_way} if notional > 0.0 else {}
+    state = portfolio({"BTC/USD": held}, open_buys=buys, open_sells=sells)
+    trade = ProposedTrade(symbol="BTC/USD", notional=notional)
+    made = assess(free, state, trade, OpeningHalt("halted", share))
+    assert assess(free, state, trade).decision == "allowed"
+    # What the orders under way leave of the position, on the side that the trade closes.
+    left = max((held if notional < 0.0 else -held) - under_way, 0.0)
+    reducing = min(left, abs(notional))
+    assert abs(made.notional) == pytest.approx(reducing + share * (abs(notional) - reducing), abs=1e-9)
+    if share == 0.0:
+        assert abs(held + made.notional) <= abs(held) + 1e-9
+    assert (made.decision == "allowed") == (made.reasons == ())
+
+
+def test_a_halt_says_why_and_what_is_left() -> None:
+    halt = OpeningHalt("account 'paper' is stopped")
+    found = assess(LIMITS, portfolio({"BTC/USD": 100.0}), ProposedTrade(symbol="BTC/USD", notional=-150.0), halt)
+    assert (found.decision, found.notional) == ("reduced", -100.0)
+    assert [check.limit for check in found.binding] == ["halt"]
+    assert found.reasons == ("account 'paper' is stopped: 100.00 of 150.00 is allowed",)
+    with pytest.raises(ValueError, match="share of a halt"):
+        OpeningHalt("x", 1.0)
