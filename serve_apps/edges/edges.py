@@ -13,6 +13,7 @@ from serve_apps.edges.api_keys import ApiKeys
 from serve_apps.edges.edge_metrics import EdgeMetrics
 from serve_apps.edges.identity import Identity
 from serve_apps.edges.rate_limit import RateLimit
+from serve_apps.edges.request_blocks import RequestBlocks
 from serve_apps.edges.request_windows import SharedWindows
 
 WINDOW_S = 60.0
@@ -115,7 +116,7 @@ def _rate_limit(current: Settings, application: str, *, authenticated: bool) -> 
     if limit == 0:
         return None
     url = None if current.redis_url is None else current.redis_url.get_secret_value()
-    shared = None if url is None else SharedWindows(url, application, WINDOW_S)
+    shared = None if url is None else RequestBlocks(SharedWindows(url, application, WINDOW_S), limit)
     return RateLimit(limit, WINDOW_S, shared, without_redis=current.rate_limit_without_redis)
 
 

@@ -16,7 +16,7 @@ TIMEOUT_S = 0.25
 
 # A window begins with its first request and ends by Redis' own clock: the replicas' clocks need not agree.
 _COUNT = """
-local count = redis.call('INCR', KEYS[1])
+local count = redis.call('INCRBY', KEYS[1], ARGV[2])
 local left = redis.call('PTTL', KEYS[1])
 if left < 0 then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
@@ -72,9 +72,9 @@ class SharedWindows:
         )
         self._script = self._redis.register_script(_COUNT)
 
-    async def count(self, client: str) -> Window:
-        """Count one request; raises RedisError or OSError when Redis does not answer."""
-        count, left_ms = await self._script(keys=[self._prefix + client], args=[self._window_ms])
+    async def take(self, client: str, requests: int) -> Window:
+        """Count requests; raises RedisError or OSError when Redis does not answer."""
+        count, left_ms = await self._script(keys=[self._prefix + client], args=[self._window_ms, requests])
         return Window(int(count), int(left_ms) / 1000.0)
 
     async def close(self) -> None:
