@@ -143,6 +143,30 @@ def test_a_halt_over_http_is_in_force_when_it_is_answered_and_is_kept(service: S
     assert service.allows()
 
 
+def test_limits_and_a_narrow_halt_over_http_are_in_force_when_they_are_answered_and_are_kept(service: Service) -> None:
+    limits = {
+        "position": 0.005, "concentration": None, "gross": 1.0, "net": 1.0, "daily_loss": 0.02, "drawdown": 0.05,
+        "orders_per_second": 5,
+    }  # fmt: skip
+    before = service.client.get("/halts").json()["accounts"]
+    (wide,) = (one["limits"] for one in before if one["account"] == PAPER)
+    try:
+        told = service.client.put(f"/limits/{PAPER}", json={"actor": "ann", "reason": "smaller", "limits": limits})
+        assert told.json()["limits"] == limits
+        assert service.assess().json()["notional"] == 50.0
+        event = service.client.get("/halts").json()["events"][0]
+        assert (event["kind"], event["details"]["to"], event["details"]["from"]) == ("LIMITS", limits, wide)
+    finally:
+        service.client.put(f"/limits/{PAPER}", json={"actor": "ann", "reason": "over", "limits": wide})
+    halted = service.client.post(
+        "/halt", json={"actor": "ann", "reason": "test", "account": PAPER, "scope": "INCREASES"}
+    )
+    assert halted.json()["scope"] == "INCREASES"
+    assert service.assess().json()["decision"] == "refused"
+    held = {"equity": 10_000.0, "positions": {"BTC/USD": 100.0}}
+    assert service.assess(trade={"symbol": "BTC", "notional": -100.0}, state=held).json()["decision"] == "allowed"
+
+
 def test_a_halt_past_the_service_is_obeyed_before_the_copy_is_a_second_old(service: Service) -> None:
     service.turn(halt, "*")
     committed = time.monotonic()
