@@ -15,7 +15,7 @@ from serve_apps.edges.answer_headers import AnswerHeaders
 from serve_apps.edges.body_limit import BodyLimit
 from serve_apps.edges.edges import Edges
 from serve_apps.edges.refusals import Refusals
-from serve_apps.edges.request_metrics import MeasuredRequests
+from serve_apps.edges.request_metrics import MeasuredRequests, RoutePatterns
 from serve_apps.edges.request_trace import TracedRequests
 from serve_apps.edges.time_limit import TimeLimit
 
@@ -46,9 +46,10 @@ class GuardedApplication:
             if allowed
             else refusals
         )
-        measured: ASGIApp = MeasuredRequests(shared, edges.metrics.requests, api.routes)
+        patterns = RoutePatterns(api.routes)
+        measured: ASGIApp = MeasuredRequests(shared, edges.metrics.requests, patterns)
         # Nothing stands in the way of requests that are not traced.
-        self._outermost = AnswerHeaders(TracedRequests(measured, api.routes) if is_tracing() else measured)
+        self._outermost = AnswerHeaders(TracedRequests(measured, patterns) if is_tracing() else measured)
 
     @property
     def routes(self) -> Sequence[BaseRoute]:

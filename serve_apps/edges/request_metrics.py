@@ -16,10 +16,38 @@ UNMATCHED = "unmatched"
 DISCONNECTED = "disconnected"
 """The code of a request whose client left before it was answered."""
 
+REMEMBERED, LONGEST_REMEMBERED = 1_000, 200
+"""So many paths of at most so many characters are remembered with their patterns."""
+
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 # From what an answer out of memory costs to what the time limit allows.
 _BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class RoutePatterns:
+    """Tells the pattern of the route that answers a request, such as `/orders/{order_id}`."""
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._routes = routes
+        self._found: dict[tuple[str, str], str] = {}
+
+    def of(self, scope: Scope) -> str:
+        """Return the pattern, or `unmatched`."""
+        routed = scope.get("route")
+        if routed is not None:
+            return str(getattr(routed, "path", UNMATCHED))
+        # Refused before it was routed, or answered by none. Many of these may come: to look is dearer than to refuse.
+        asked = (scope["method"], scope["path"])
+        pattern = self._found.get(asked)
+        if pattern is None:
+            match = next((one for one in self._routes if one.matches(scope)[0] is not Match.NONE), None)
+            pattern = str(getattr(match, "path", UNMATCHED))
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            if len(asked[1]) <= LONGEST_REMEMBERED:
+                self._found[asked] = pattern
+        return pattern
 
 
 class _Series(NamedTuple):
@@ -49,7 +77,8 @@ class RequestMetrics:
             "alpharay_http_requests_in_flight", "Requests that are being answered.", ["application"], registry=None
         )
         self._collectors = (self._requests, self._seconds, in_flight)
-        self.in_flight = in_flight.labels(application)
+        self.in_flight = 0
+        in_flight.labels(application).set_function(lambda: float(self.in_flight))
         self._known: dict[tuple[str, str, str], _Series] = {}
 
     def register(self, registry: CollectorRegistry) -> None:
@@ -74,7 +103,7 @@ class RequestMetrics:
 class MeasuredRequests:
     """Counts and times the requests of what stands behind it."""
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, routes: RoutePatterns) -> None:
         self._app = app
         self._metrics = metrics
         self._routes = routes
@@ -90,19 +119,10 @@ class MeasuredRequests:
                 code, answered = str(message["status"]), time.perf_counter()
             await send(message)
 
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         try:
             await self._app(scope, receive, watch)
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.count(route_of(scope, self._routes), method, code, answered - started)
-
-
-def route_of(scope: Scope, routes: Sequence[BaseRoute]) -> str:
-    """Return the pattern of the route that answers a request, such as `/orders/{order_id}`."""
-    found = scope.get("route")
-    if found is None:
-        # Refused before it was routed, or answered by none.
-        found = next((one for one in routes if one.matches(scope)[0] is not Match.NONE), None)
-    return str(getattr(found, "path", UNMATCHED))
+            self._metrics.count(self._routes.of(scope), method, code, answered - started)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alpharay.telemetry.spans import root_span
-from serve_apps.edges.request_metrics import route_of
+from serve_apps.edges.request_metrics import RoutePatterns
 
 
 class TracedRequests:
     """Makes a span of each request; spans of what is done for it are below."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: RoutePatterns) -> None:
         self._app = app
         self._routes = routes
 
@@ -31,6 +28,6 @@ class TracedRequests:
             try:
                 await self._app(scope, receive, watch)
             finally:
-                route = route_of(scope, self._routes)
+                route = self._routes.of(scope)
                 made.update_name(f"{scope['method']} {route}")
                 made.set_attribute("http.route", route)
