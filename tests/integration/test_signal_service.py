@@ -7,9 +7,10 @@ import os
 import secrets
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -22,14 +23,19 @@ from confluent_kafka import Consumer
 from alpharay.bus.messages import SignalMessage
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import timeframe_ms
+from alpharay.models.signal_model import SignalModelSettings
+from alpharay.models.signal_model_training import train_signal_model
 from alpharay.signals.vote import vote
 from alpharay.store.database import open_pool
 from alpharay.store.migrate import migrate
+from alpharay.store.model_registry import activate_model, store_model
 from alpharay.store.signals import SignalWriter
 from alpharay.store.strategies import store_strategy
 from alpharay.store.topic_sink import TopicSink
+from alpharay.store.trading_halts import halt, resume
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named
 from benchmarks.signal_data import STRATEGIES, discovered, generated_candles, store_candles, store_market
+from benchmarks.signal_model import drifting_candles
 from cluster.local.port import free_port
 
 WAIT_S = 60.0
@@ -45,6 +51,8 @@ class Service:
     """SOL/USD up to the last closed candle."""
     candles: Candles
     """What is stored of it at the start: all but the newest candle."""
+    deploy: Callable[[], None]
+    """Deploy it anew: another replica takes over."""
 
     def ask(self, **fields: object) -> httpx.Response:
         return self.client.post("/generate_signal", json={"symbol": "SOL", "price": self.close, **fields})
@@ -100,11 +108,17 @@ def service(stack: Any, ray_cluster: str) -> Iterator[Service]:
         deployment = SignalServer.options(
             autoscaling_config=None,
             num_replicas=1,
-            ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": environment}},
         )
-        serve.run(deployment.bind(), name="signal", route_prefix="/")
+
+        def deploy() -> None:
+            # Another version each time: Serve replaces the replicas of what has changed.
+            version = {**environment, "ALPHARAY_TEST_DEPLOYMENT": secrets.token_hex(4)}
+            options = {"num_cpus": 0.1, "runtime_env": {"env_vars": version}}
+            serve.run(deployment.options(ray_actor_options=options).bind(), name="signal", route_prefix="/")
+
+        deploy()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20.0) as client:
-            yield Service(client, database_url, whole, candles)
+            yield Service(client, database_url, whole, candles, deploy)
     finally:
         serve.shutdown()
         stack.start("postgres")
@@ -189,6 +203,106 @@ def test_a_new_market_is_known_within_seconds_of_its_first_batch(service: Servic
     assert service.ask(symbol="ADA", price=100.0).status_code == 404
     candles = store_market(service.database_url, "ADA/USD", bars=50, seed=9, names=("PARABOLIC_SAR",))
     wait_for(lambda: service.ask(symbol="ADA", price=float(candles.close[-1])).status_code == 200, "the new market")
+
+
+def component(service: Service, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in service.ask().json()["components"] if one["name"] == name)
+    return found
+
+
+def test_a_halt_in_the_database_is_hold_within_seconds_and_a_resume_ends_it(service: Service) -> None:
+    assert "veto" not in component(service, "risk")["flags"]
+    with psycopg.connect(service.database_url) as connection:
+        halt(connection, actor="test", reason="a drill")
+    wait_for(lambda: service.ask().json()["reason"].startswith("risk vetoes: all accounts are halted"), "the halt")
+    halted = service.ask().json()
+    assert (halted["action"], halted["suggested_fraction"]) == ("HOLD", 0.0)
+    with psycopg.connect(service.database_url) as connection:
+        resume(connection, actor="test", reason="it is over")
+    wait_for(lambda: "veto" not in component(service, "risk")["flags"], "the resume")
+
+
+def test_models_are_swapped_without_a_dropped_request_and_a_broken_one_silences_only_itself(service: Service) -> None:
+    planted = drifting_candles(2_500, seed=1, strength=0.6)
+    settings = SignalModelSettings(rounds=10, learning_rate=0.1, folds=3, bootstraps=200)
+    trained = train_signal_model(planted, settings)
+    card = replace(
+        trained.card,
+        exchange=service.candles.exchange,
+        symbol=service.candles.symbol,
+        timeframe=service.candles.timeframe,
+        evidence=replace(trained.card.evidence, promoted=True),
+    )
+    ids = [letter * 64 for letter in "abc"]
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        while not stop.is_set():
+            statuses.append(service.ask().status_code)
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    try:
+        with psycopg.connect(service.database_url, autocommit=True) as connection:
+            for model_id in ids:
+                store_model(connection, model_id, replace(trained, card=card))
+                activate_model(connection, model_id)
+                wait_for(lambda name=model_id[:12]: name in component(service, "model")["why"], "the new model")  # type: ignore[misc]
+                assert component(service, "model")["flags"] == []
+            connection.execute("ALTER TABLE signal_models DROP CONSTRAINT signal_models_checksum")
+            connection.execute("UPDATE signal_models SET checksum = repeat('0', 64) WHERE status = 'ACTIVE'")
+            wait_for(lambda: "model_unusable" in component(service, "model")["flags"], "the broken model")
+    finally:
+        stop.set()
+        asking.join(30.0)
+    assert set(statuses) == {200}
+    assert len(statuses) > 10
+    assert service.client.get("/ready").status_code == 200
+    markets = {one["symbol"]: one for one in service.status()["markets"]}  # type: ignore[attr-defined]
+    assert any(ids[2] in problem for problem in markets["SOL/USD"]["problems"])
+    assert not component(service, "strategies")["flags"]
+    said = service.client.post("/ml/predict", json={"symbol": "SOL"}).json()
+    assert (said["model_id"], said["probability"]) == (ids[2], None)
+
+
+def test_a_batch_and_the_components_answer_from_the_same_snapshot(service: Service) -> None:
+    asked = [{"symbol": "SOL", "price": service.close}, {"symbol": "NOPE", "price": 1.0}]
+    answers = service.client.post("/generate_signals", json={"requests": asked}).json()["answers"]
+    assert [one["status"] for one in answers] == [200, 404]
+    told = service.client.get("/market-context/SOL").json()
+    said = next(one for one in answers[0]["signal"]["components"] if one["name"] == "market_context")
+    assert told["component"]["why"] == said["why"]
+    for prefix in ("orchestrator", "ml", "features", "market-context", "strategies", "risk-check", "analytics"):
+        assert service.client.get(f"/{prefix}/health").status_code == 200
+        assert "alpharay_signal_requests" in service.client.get(f"/{prefix}/metrics").text
+
+
+def test_a_stream_tells_the_newest_state_then_each_new_candle_and_ends_when_its_replica_does(service: Service) -> None:
+    candles = generated_candles("DOT/USD", bars=60, seed=11)
+    store_candles(service.database_url, candles.slice(0, 59))
+    with psycopg.connect(service.database_url) as connection:
+        store_strategy(connection, discovered(strategy_named("PARABOLIC_SAR"), candles.slice(0, 59)))
+    price = float(candles.close[-1])
+    wait_for(lambda: service.ask(symbol="DOT", price=price).status_code == 200, "the new market")
+    closes: list[float] = []
+    with service.client.stream("GET", "/signals/stream", params={"symbols": "DOT"}, timeout=WAIT_S) as response:
+        assert response.status_code == 200
+        lines = response.iter_lines()
+        for line in lines:
+            if not line.startswith("data: "):
+                continue
+            closes.append(json.loads(line.removeprefix("data: "))["candle_close"])
+            if len(closes) == 1:
+                store_candles(service.database_url, candles.tail(1))
+            else:
+                break
+        assert closes == [float(candles.close[-2]), float(candles.close[-1])]
+        service.deploy()
+        # Not cut off by the replica's end: the last event says to come back.
+        rest = list(lines)
+    assert "event: end" in rest
+    wait_for(lambda: service.ask().status_code == 200, "the new replica")
 
 
 def test_data_older_than_five_time_frames_is_refused(service: Service) -> None:

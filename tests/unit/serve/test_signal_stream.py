@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,15 @@ from alpharay.signals.event import StreamPosition
 from alpharay.signals.refusal import RefusedError
 from alpharay.signals.request import MarketRequest
 from alpharay.signals.snapshot import market_view, snapshot_of
-from serve_apps.signal_stream import HEARTBEAT_S, MOST_OF_A_CLIENT, MOST_STREAMS, StreamPlaces, signal_events
+from serve_apps.signal import stream_seconds
+from serve_apps.signal_stream import (
+    HEARTBEAT_S,
+    LONGEST_STREAM_S,
+    MOST_OF_A_CLIENT,
+    MOST_STREAMS,
+    StreamPlaces,
+    signal_events,
+)
 
 SOL = MarketRequest(symbol="SOL/USD", timeframe="1h", exchange="generated")
 MARKETS = [("generated", "SOL/USD", "1h")]
@@ -175,3 +184,14 @@ def test_a_replica_without_a_place_answers_503_and_one_that_ends_takes_no_stream
     bench.places.closing = lambda: True
     error_of(bench.client.get("/signals/stream", params={"symbols": "SOL"}), 503, "too_many_streams")
     assert "alpharay_signal_streams 0.0" in bench.client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("request_timeout_s", "lasts_s"), [(None, LONGEST_STREAM_S), (10.0, 8.0), (0.5, 1.0), (1e6, LONGEST_STREAM_S)]
+)
+def test_a_stream_ends_before_the_proxy_would_cut_it(
+    monkeypatch: pytest.MonkeyPatch, request_timeout_s: float | None, lasts_s: float
+) -> None:
+    client = SimpleNamespace(http_config=SimpleNamespace(request_timeout_s=request_timeout_s))
+    monkeypatch.setattr("serve_apps.signal._get_global_client", lambda: client)
+    assert stream_seconds() == lasts_s
