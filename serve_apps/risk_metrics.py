@@ -32,6 +32,7 @@ class RiskMetrics:
         self._failures = self._gauge("refresh_failures", "Times that the database could not be read.")
         self._markets = self._gauge("markets", "Markets with a model.")
         self._pairs = self._gauge("pairs", "Pairs with a hedge.")
+        self._stopped = self._gauge("stopped_breakers", "Accounts whose circuit breaker is open or half-open.")
         self._halted = self._gauge("halted_accounts", "Accounts that are halted, all of them counted as one.")
 
     def text(self, service: RiskService) -> bytes:
@@ -43,6 +44,7 @@ class RiskMetrics:
         self._failures.set(models.failures + switches.failures)
         self._markets.set(len(models.held.markets))
         self._pairs.set(len(models.held.pairs))
+        self._stopped.set(sum(one.phase != "closed" for one in switches.held.switches.values()))
         self._halted.set(sum(one.halted for one in switches.held.switches.values()))
         return generate_latest(self.registry)
 

@@ -470,10 +470,12 @@ def test_metrics_count_by_route_and_outcome(bench: Bench) -> None:
     bench.assess()
     bench.client.get("/volatility/XYZ")
     bench.turn("*", halted=True)
+    bench.turn("paper", breaker=OPEN)
     text = bench.client.get("/metrics").text
     assert 'alpharay_risk_requests_total{outcome="allowed",route="assess"} 1.0' in text
     assert 'alpharay_risk_requests_total{outcome="unknown_symbol",route="volatility"} 1.0' in text
     assert "alpharay_risk_halted_accounts 1.0" in text
+    assert "alpharay_risk_stopped_breakers 1.0" in text
 
 
 def test_status_and_documents_name_what_there_is(bench: Bench) -> None:

@@ -105,6 +105,7 @@ def test_any_body_is_answered_or_refused_in_one_shape(client: TestClient, asked:
     [
         ("POST", "/halt", "admin"),
         ("POST", "/resume", "admin"),
+        ("PUT", "/limits/paper", "admin"),
         ("POST", "/assess", "read"),
         ("POST", "/var", "read"),
         ("GET", "/volatility/BTC/USD", "read"),
