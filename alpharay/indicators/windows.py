@@ -77,27 +77,47 @@ def grow_means(pyramid: FloatArray, size: int, longest: int) -> None:
 @kernel
 def combine_means(pyramid: FloatArray, length: int, newest: int, out: FloatArray) -> None:
     """Write the means of `length` values, the newest of the first of them in column `newest` of `pyramid`."""
-    shortest = length & -length
-    level = 0
-    while 1 << level < shortest:
-        level += 1
-    newest_piece = pyramid[level, newest : newest + out.shape[0]]
-    if length == shortest:
-        out[:] = newest_piece
-    taken = shortest
+    # Up to four pieces are joined in one pass: writing what is joined and reading it again costs more than joining.
+    taken = length & -length
+    start = pyramid[window_levels(taken) - 1, newest : newest + out.shape[0]]
+    if taken == length:
+        out[:] = start
+        return
+    level, share = _next_piece(length, taken)
+    second = pyramid[level, newest - taken :]
+    taken += 1 << level
+    if taken == length:
+        for i in range(out.shape[0]):
+            out[i] = start[i] + (second[i] - start[i]) * share
+        return
+    level, third_share = _next_piece(length, taken)
+    third = pyramid[level, newest - taken :]
+    taken += 1 << level
+    if taken == length:
+        for i in range(out.shape[0]):
+            mean = start[i] + (second[i] - start[i]) * share
+            out[i] = mean + (third[i] - mean) * third_share
+        return
+    level, fourth_share = _next_piece(length, taken)
+    fourth = pyramid[level, newest - taken :]
+    taken += 1 << level
+    for i in range(out.shape[0]):
+        mean = start[i] + (second[i] - start[i]) * share
+        mean += (third[i] - mean) * third_share
+        out[i] = mean + (fourth[i] - mean) * fourth_share
     while taken < length:
-        level += 1
-        width = 1 << level
-        if length & width:
-            piece = pyramid[level, newest - taken :]
-            share = width / (taken + width)
-            if taken == shortest:
-                for i in range(out.shape[0]):
-                    out[i] = newest_piece[i] + (piece[i] - newest_piece[i]) * share
-            else:
-                for i in range(out.shape[0]):
-                    out[i] += (piece[i] - out[i]) * share
-            taken += width
+        level, share = _next_piece(length, taken)
+        piece = pyramid[level, newest - taken :]
+        for i in range(out.shape[0]):
+            out[i] += (piece[i] - out[i]) * share
+        taken += 1 << level
+
+
+@kernel
+def _next_piece(length: int, taken: int) -> tuple[int, float]:
+    """Return the level of the next longer piece of a window, and its share of all pieces up to it."""
+    width = (length - taken) & -(length - taken)
+    return window_levels(width) - 1, width / (taken + width)
 
 
 def ratio_of_means(part: FloatArray, other: FloatArray, length: int, scale: float, when_zero: float) -> FloatArray:
