@@ -1,4 +1,4 @@
-"""`alpharay models`: the registry of signal models, and models in files."""
+"""`alpharay models`: training, the registry of signal models, and models in files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from alpharay.cli.database import database_connection
 from alpharay.cli.errors import errors_told
 from alpharay.settings import settings
+from ray_jobs import train
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from alpharay.store.candle_rows import Market
     from alpharay.store.model_registry import StoredModel
 
-app = typer.Typer(help="Signal models: which are stored, which speak.", no_args_is_help=True)
+app = typer.Typer(help="Signal models: train them, see which are stored, say which speak.", no_args_is_help=True)
+app.command("train", help=train.HELP)(train.main)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="How the model's id begins.")]
 Symbol = Annotated[str, typer.Argument(help="BTC/USD, or BTC for the default quote.")]

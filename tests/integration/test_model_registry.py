@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,12 +39,16 @@ from alpharay.store.model_registry import (
 )
 from benchmarks.signal_data import store_candles
 from benchmarks.signal_model import drifting_candles
+from ray_jobs.market_training import TrainingAsked
+from ray_jobs.training_tasks import RayTrainer
 
 QUICK = SignalModelSettings(rounds=20, learning_rate=0.1, folds=4, bootstraps=200)
 PLANTED = drifting_candles(2_500, seed=1, strength=0.6, start_ms=1_700_000_000_000 // 3_600_000 * 3_600_000)
 MARKET = Market(PLANTED.exchange, PLANTED.symbol, PLANTED.timeframe)
 
 Run = Callable[..., str]
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +132,23 @@ def test_a_planted_market_is_trained_on_ray_and_speaks_and_noise_does_not(
     listed = json.loads(run("models", "list", "--status", "rejected", "--json"))
     assert [item["symbol"] for item in listed] == ["NOISE/USD"]
     assert "NOISE/USD" in run("models", "list")
+
+
+class Deadly(str):
+    """An id that ends the process which receives it."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return os._exit, (1,)
+
+
+def test_a_model_that_kills_its_workers_is_left_out_and_the_others_are_trained(ray_cluster: str, stack: Any) -> None:
+    few = PLANTED.tail(100)
+    asked = [TrainingAsked(Deadly("deadly"), few, QUICK), TrainingAsked("good", few, QUICK)]
+    done = {one.asked.model_id: one.problem for one in RayTrainer(1, stack.settings())(asked)}
+    assert str(done["deadly"]).startswith("its worker ended 3 times: ")
+    assert str(done["good"]).startswith("labelled bars must be at least 4, were 0")
 
 
 def test_what_was_trained_before_ctrl_c_is_stored(
