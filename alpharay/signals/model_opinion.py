@@ -11,6 +11,7 @@ from alpharay.market.candles import Candles
 from alpharay.models.signal_model import SignalModel
 from alpharay.signals.evidence import FLOOR, TRUST
 from alpharay.signals.opinion import DEGRADED, Opinion, abstention, clipped
+from alpharay.telemetry.model_metrics import PREDICTION_SECONDS, PREDICTIONS
 
 FULL_LEAN = 0.1
 """How far from even a calibrated probability is whose score is 1: 0.6 asks to buy with full score."""
@@ -69,12 +70,16 @@ def model_reading(candles: Candles, active: ActiveModel | None) -> ModelReading:
         confidence=model_confidence(active.model),
     )
     try:
-        probability = float(active.model.predict(newest)[-1])
+        with PREDICTION_SECONDS.time():
+            probability = float(active.model.predict(newest)[-1])
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a model, only the model is silent
+        PREDICTIONS.labels("failed").inc()
         return _without(reading, f"{type(error).__name__}: {error}")
     if not 0.0 <= probability <= 1.0:
+        PREDICTIONS.labels("unknown").inc()
         missing = sum(value is None for value in features.values())
         return _without(reading, f"{missing} of {len(features)} features are not known yet: too few candles")
+    PREDICTIONS.labels("rise" if probability > 0.5 else "fall").inc()
     return ModelReading(
         model_id=reading.model_id,
         probability=probability,
