@@ -13,7 +13,7 @@ from cluster.local.process import PartFailedError
 from cluster.local.ray_token import authorization
 from cluster.local.service import Report, quiet
 
-DEPLOY_SECONDS = 120.0
+DEPLOY_SECONDS = 240.0
 _APPLICATIONS = "/api/serve/applications/"
 
 
