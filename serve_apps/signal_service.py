@@ -39,11 +39,18 @@ class Answered(NamedTuple):
     replayed: bool
 
 
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """What the log says of an answer that is given again; an older version of the service may have made it."""
+
+    symbol: str
+    action: str
+
+
 BATCH_EXAMPLE = f'{{"requests": [{EXAMPLE}]}}'
 
 _encoder = msgspec.json.Encoder()
 _batch_decoder = msgspec.json.Decoder(SignalBatch)
-_answer_decoder = msgspec.json.Decoder(SignalAnswer)
+_kept_decoder = msgspec.json.Decoder(KeptAnswer)
 
 
 class SignalService:
@@ -159,7 +166,7 @@ class SignalService:
                 value=signal_id,
                 hint="make a new id for a new request",
             )
-        before = _answer_decoder.decode(known.answer)
+        before = _kept_decoder.decode(known.answer)
         return Answered(known.answer, before.symbol, before.action, replayed=True)
 
     def _answer(self, request: SignalRequest, signal_id: str, request_id: str) -> tuple[MarketView, SignalAnswer]:

@@ -20,6 +20,7 @@ from alpharay.feeds.exchange_clock import ExchangeClock
 from alpharay.market.candles import Candles
 from alpharay.signals.answer import Limits
 from alpharay.signals.evidence import ScoredStrategy
+from alpharay.signals.request import read_request
 from alpharay.signals.snapshot import EMPTY, Snapshot, market_view, snapshot_of
 from alpharay.signals.trading_state import TradingState
 from alpharay.store.remembered_answers import MemoryUnavailableError, RememberedAnswers
@@ -233,6 +234,15 @@ def test_the_same_request_under_one_id_has_one_answer_and_one_message(bench: Ben
     assert first.json()["signal_id"] == "mine-1"
     assert second.headers["idempotent-replayed"] == "true"
     assert len(bench.messages) == 1
+
+
+def test_an_answer_that_an_older_version_has_kept_is_given_again(bench: Bench, candles: Candles) -> None:
+    asked = {"symbol": "SOL", "price": float(candles.close[-1]), "signal_id": "kept"}
+    request = msgspec.json.encode(read_request(json.dumps(asked).encode(), "USD"))
+    old = b'{"action":"BUY","confidence":0.1,"symbol":"SOL/USD"}'
+    asyncio.run(bench.answers.remember("kept", request, old))
+    again = bench.ask(asked)
+    assert (again.status_code, again.content) == (200, old)
 
 
 def test_an_id_that_answered_another_request_is_refused(bench: Bench, candles: Candles) -> None:
