@@ -11,6 +11,9 @@ import pytest
 from benchmarks.live_scaling import findings, record
 from cluster.local.port import free_port
 
+# On a machine that others use too, ten replicas need minutes to start.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def port(ray_cluster: str) -> Iterator[int]:

@@ -24,6 +24,8 @@ from alpharay.store.migrate import migrate
 from benchmarks.signal_data import store_market
 from cluster.local.port import free_port
 
+pytestmark = pytest.mark.timeout(400)
+
 USUAL_RATE = 20.0
 MOST_IN_FLIGHT = 2000
 
