@@ -59,10 +59,6 @@ class Checkpoint:
 
     searches: tuple[SearchCheckpoint, ...]
 
-    def only(self, strategy_name: str) -> Checkpoint:
-        """Return the searches of one strategy, which may be none."""
-        return Checkpoint(tuple(item for item in self.searches if item.strategy_name == strategy_name))
-
     def of(self, strategy_name: str, timeframe: str) -> SearchCheckpoint | None:
         """Return one search; None when it is not here."""
         for item in self.searches:

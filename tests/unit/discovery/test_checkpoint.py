@@ -17,6 +17,11 @@ SETTINGS = SearchSettings(population=40, islands=2, generations=9, seed=3, min_t
 STRATEGIES = [CATALOGUE["SMA_RSI"], CATALOGUE["DONCHIAN_BREAKOUT"]]
 
 
+def only(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Return the searches of one strategy, as each run stores them."""
+    return Checkpoint(tuple(item for item in checkpoint.searches if item.strategy_name == name))
+
+
 def found_by(report: DiscoveryReport) -> tuple[Any, ...]:
     return report.champions, report.evaluations, report.stop_reason, [item.best for item in report.log]
 
@@ -44,12 +49,12 @@ def test_one_search_of_several_is_resumed_by_itself_and_the_others_begin_anew(
     saved: tuple[list[DiscoveryReport], list[bytes]],
 ) -> None:
     reports, kept = saved
-    half = checkpoint_from(kept[4]).only("SMA_RSI")
+    half = only(checkpoint_from(kept[4]), "SMA_RSI")
     alone = discover(STRATEGIES[0], CANDLES, SETTINGS, resume=half)
     assert found_by(alone) == found_by(reports[0])
     both = discover_all(STRATEGIES, CANDLES, SETTINGS, resume=half)
     assert [found_by(report) for report in both] == [found_by(report) for report in reports]
-    late = checkpoint_from(kept[7]).only("DONCHIAN_BREAKOUT")
+    late = only(checkpoint_from(kept[7]), "DONCHIAN_BREAKOUT")
     mixed = discover_all(STRATEGIES, CANDLES, SETTINGS, resume=joined([half, late]))
     assert [found_by(report) for report in mixed] == [found_by(report) for report in reports]
 
