@@ -12,23 +12,23 @@ from alpharay.telemetry.mirror import start_mirror
 from alpharay.telemetry.registry import exposition
 
 _LABELS = ("application", "deployment")
-_REGISTRY = CollectorRegistry()
+REGISTRY = CollectorRegistry()
 _DESIRED = Gauge(
-    "alpharay_autoscaling_desired_replicas", "Replicas that the autoscaler decided on.", _LABELS, registry=_REGISTRY
+    "alpharay_autoscaling_desired_replicas", "Replicas that the autoscaler decided on.", _LABELS, registry=REGISTRY
 )
 _PROPOSED = Gauge(
     "alpharay_autoscaling_proposed_replicas",
     "Replicas that the metrics ask for, before limits.",
     _LABELS,
-    registry=_REGISTRY,
+    registry=REGISTRY,
 )
 _CONDITION = Gauge(
     "alpharay_autoscaling_condition",
     "The autoscaler's conditions: 1 true, 0 false.",
     (*_LABELS, "condition"),
-    registry=_REGISTRY,
+    registry=REGISTRY,
 )
-_ERRORS = Counter("alpharay_autoscaling_errors", "Syncs that failed and held the target.", _LABELS, registry=_REGISTRY)
+_ERRORS = Counter("alpharay_autoscaling_errors", "Syncs that failed and held the target.", _LABELS, registry=REGISTRY)
 
 
 def show_decision(app: str, deployment: str, decision: Decision) -> None:
@@ -50,4 +50,4 @@ def count_error(app: str, deployment: str) -> None:
 @cache
 def _mirror() -> None:
     """Show them among the metrics of the controller's Ray node: it has no HTTP side of its own."""
-    start_mirror(lambda: exposition(_REGISTRY), RayGauge, "serve-controller")
+    start_mirror(lambda: exposition(REGISTRY), RayGauge, "serve-controller")
