@@ -1,5 +1,5 @@
 # One image for the work cluster, the serving cluster and every job.
-FROM python:3.11-slim AS build
+FROM docker.io/library/python:3.11-slim AS build
 RUN pip install --no-cache-dir "uv>=0.9,<1"
 WORKDIR /build
 COPY requirements.lock ./
@@ -12,8 +12,10 @@ COPY serve_apps serve_apps
 COPY cluster cluster
 COPY benchmarks benchmarks
 RUN uv pip install --no-cache --python /opt/alpharay/bin/python --no-deps --no-build-isolation .
+# Kernels are compiled here, not by a first request. Numba keys them by the processor: on another kind they are made again.
+RUN NUMBA_CACHE_DIR=/opt/alpharay/kernels /opt/alpharay/bin/alpharay compile
 
-FROM python:3.11-slim
+FROM docker.io/library/python:3.11-slim
 # wget: KubeRay's probes. libgomp1: XGBoost and scikit-learn. tini: Ray's children are collected.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libgomp1 tini wget \

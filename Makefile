@@ -1,6 +1,6 @@
 # Every target makes its own environment first: a bare clone and a Python 3.11 or newer are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration mutants coverage benchmarks up down docs lock packages packages-dev
+.PHONY: help demo test lint unit integration test-kubernetes node-up node-down mutants coverage benchmarks up down docs lock packages packages-dev
 
 BIN := .venv/bin
 CANDLES ?=
@@ -10,7 +10,7 @@ MODULES ?=
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: packages ## the main job: candles in, strategies discovered, a signal served; leaves the stack up
 	@$(BIN)/alpharay doctor
@@ -41,6 +41,15 @@ unit: packages-dev ## tests that need no server
 
 integration: packages-dev ## tests against real servers
 	$(BIN)/python -m pytest tests/integration
+
+test-kubernetes: packages-dev ## tests on a real Kubernetes node (root, Debian, Go; builds for half an hour the first time)
+	$(BIN)/python -m pytest tests/kubernetes --timeout=5400
+
+node-up: packages-dev ## start that node, to try manifests on it
+	@$(BIN)/python -m tests.kubernetes.node up
+
+node-down: packages-dev ## end it and remove what it left
+	@$(BIN)/python -m tests.kubernetes.node down
 
 mutants: packages-dev ## change the kernel and the validation one place at a time; SAMPLE=60 of each, MODULES="walk metrics"
 	$(BIN)/python -m tests.mutation --sample $(SAMPLE) $(if $(MODULES),--module $(MODULES))

@@ -1,0 +1,22 @@
+"""A real Kubernetes node with KubeRay's operator, for all tests of this folder; without root they are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kubernetes.node import machine, node
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[None]:
+    """Bring the node up, unless it is; take down what was brought up."""
+    reason = machine.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    was_up = node.is_up()
+    node.up()
+    yield
+    if not was_up:
+        node.down()

@@ -1,0 +1,1 @@
+"""A Kubernetes node of this machine alone: real programs, in a network namespace of their own."""

@@ -1,0 +1,24 @@
+"""KubeRay's operator, as its own manifests install it, from the program that was built here."""
+
+from __future__ import annotations
+
+from tests.kubernetes.node.folders import KUBERAY
+from tests.kubernetes.node.kubectl import kubectl
+from tests.kubernetes.node.programs import module_folder
+
+NAMESPACE = "kuberay-system"
+IMAGE = f"quay.io/kuberay/operator:v{KUBERAY}"
+MODULE = "github.com/ray-project/kuberay/ray-operator"
+
+
+def install() -> None:
+    """Apply the operator's definitions, roles and deployment; return once it is ready."""
+    folder = module_folder(MODULE, f"v{KUBERAY}") / "config" / "default"
+    kubectl("create", "namespace", NAMESPACE)
+    manifests = kubectl("kustomize", str(folder))
+    kubectl(
+        *("apply", "--server-side", "--force-conflicts", "-n", NAMESPACE, "-f", "-"),
+        # Its kustomization names the default namespace for everything.
+        text=manifests.replace("namespace: default\n", f"namespace: {NAMESPACE}\n"),
+    )
+    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/kuberay-operator", "--timeout=180s", seconds=200.0)

@@ -1,0 +1,78 @@
+"""The programs of the control plane and of KubeRay's operator, built from the sources that go.mod pins."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from cluster.local.process import child_environment, complete
+from tests.kubernetes.node.folders import KUBERNETES, PROGRAMS, part
+
+SOURCES = Path(__file__).with_name("go")
+PACKAGES = (
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kube-scheduler",
+    "k8s.io/kubernetes/cmd/kubelet",
+    "k8s.io/kubernetes/cmd/kube-proxy",
+    "github.com/ray-project/kuberay/ray-operator",
+    "./coredns",
+)
+# Without its version a server calls itself v0.0.0, which its clients refuse.
+_VERSION = (
+    f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES} "
+    f"-X k8s.io/component-base/version.gitMajor={KUBERNETES.split('.')[0]} "
+    f"-X k8s.io/component-base/version.gitMinor={KUBERNETES.split('.')[1]}"
+)
+BUILD_SECONDS = 3600.0
+
+
+def build() -> bool:
+    """Build what is missing or older than its sources; return whether anything was. Cold it takes ten minutes."""
+    mark, state = PROGRAMS / "sources", _sources()
+    if mark.exists() and mark.read_text() == state:
+        return False
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    complete(
+        part("build"),
+        ["go", "build", "-trimpath", "-ldflags", f"-s -w {_VERSION}", "-o", f"{PROGRAMS}/", *PACKAGES],
+        environment=_environment(),
+        working_folder=SOURCES,
+        seconds=BUILD_SECONDS,
+    )
+    mark.write_text(state)
+    return True
+
+
+def program(name: str) -> str:
+    """Return the path of a program: one that was built here, or one of the machine's."""
+    built = PROGRAMS / name
+    if built.exists():
+        return str(built)
+    found = shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} is neither built nor installed: run `make node-up`")
+    return found
+
+
+def module_folder(module: str, version: str) -> Path:
+    """Return where Go keeps a module's files: manifests come from there, of the version that runs."""
+    folder = part("build")
+    out = folder / "module-cache"
+    complete(folder, ["sh", "-c", f"go env GOMODCACHE > {out}"], environment=_environment())
+    # Capitals are written as ! and the small letter in Go's module cache.
+    return Path(out.read_text().strip()) / f"{module}@{version}"
+
+
+def _environment() -> dict[str, str]:
+    return child_environment({"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"})
+
+
+def _sources() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(SOURCES.rglob("*")):
+        if file.is_file():
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest() + os.uname().machine
