@@ -198,8 +198,9 @@ def _import_python_base() -> None:
     for file in ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt"):
         if Path("/", file).exists():
             shutil.copy2(Path("/", file), root / file)
-    for file in Path("/etc/apt/apt.conf.d").glob("*artifact*"):
-        shutil.copy2(file, root / "etc/apt/apt.conf.d")
+    for file in Path("/etc/apt/apt.conf.d").iterdir():
+        if file.is_file() and file.read_text().startswith("Acquire"):
+            shutil.copy2(file, root / "etc/apt/apt.conf.d")
     archive = IMAGES / "python.tar"
     certificates = {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
     write_archive(root, Image(PYTHON, command=["python3"], environment=certificates), archive)
