@@ -31,8 +31,13 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -256,12 +261,16 @@ def _evolve(
     with (
         open_executor(asked.workers, current) as executor,
         DiscoveryProgress([request.strategy_name], console) as progress,
+        _interruptions() as interrupted,
     ):
 
         def tell(generation: Generation) -> None:
             progress(generation)
             if runs is not None:
                 runs.note(generation)
+            # Compiled code that calls back into Python drops what is raised there.
+            if interrupted.is_set():
+                raise KeyboardInterrupt
 
         course = Course(
             executor=executor,
@@ -270,6 +279,25 @@ def _evolve(
             time_budget_s=asked.time_budget_s,
         )
         return evolve_request(request, candles, course, before)
+
+
+@contextmanager
+def _interruptions() -> Iterator[threading.Event]:
+    """Let Ctrl-C raise KeyboardInterrupt and set the event, which stays when what was raised is lost."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show(console: Console, reports: list[DiscoveryReport], run_id: str, outcome: Outcome | None) -> None:
