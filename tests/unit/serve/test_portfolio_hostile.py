@@ -9,8 +9,8 @@ import schemathesis
 from hostile_requests import check_described, check_refusal, hostile_bodies
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from portfolio_bench import RECORD, SIGNAL, WANT, Bench
 from starlette.testclient import TestClient
-from test_portfolio_api import RECORD, SIGNAL, WANT, Bench
 
 from alpharay.settings import Settings
 from serve_apps.edges.access_rules import AccessRules
