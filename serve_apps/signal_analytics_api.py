@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -38,6 +38,14 @@ Exchange = Annotated[str | None, Query(description="all if absent")]
 Timeframe = Annotated[str | None, Query(description="1m, 1h, 1d …; all if absent")]
 
 
+async def chosen_signals(symbol: Symbol = None, exchange: Exchange = None, timeframe: Timeframe = None) -> Chosen:
+    """Return which signals a query asks about."""
+    return Chosen(symbol=symbol, exchange=exchange, timeframe=timeframe)
+
+
+OfThese = Annotated[Chosen, Depends(chosen_signals)]
+
+
 def add_analytics(api: FastAPI, analytics: SignalAnalytics, registry: CollectorRegistry) -> None:
     """Add the routes and their metrics."""
     answers = Answers(
@@ -49,44 +57,34 @@ def add_analytics(api: FastAPI, analytics: SignalAnalytics, registry: CollectorR
 
     @api.get("/analytics/summary", summary="Signals, endings, hit rate and profit, in all and by action",
              responses=_told())  # fmt: skip
-    async def summary(
-        request: Request, symbol: Symbol = None, exchange: Exchange = None, timeframe: Timeframe = None
-    ) -> Response:
-        ask = partial(analytics.summary, Chosen(symbol=symbol, exchange=exchange, timeframe=timeframe))
-        return await answers.answer(request, "summary", ask, figures)
+    async def summary(request: Request, chosen: OfThese) -> Response:
+        return await answers.answer(request, "summary", partial(analytics.summary, chosen), figures)
 
     @api.get("/analytics/by-symbol", summary="The same of each market", responses=_told())
-    async def by_symbol(
-        request: Request, symbol: Symbol = None, exchange: Exchange = None, timeframe: Timeframe = None
-    ) -> Response:
-        ask = partial(analytics.by_symbol, Chosen(symbol=symbol, exchange=exchange, timeframe=timeframe))
-        return await answers.answer(request, "by-symbol", ask, figures)
+    async def by_symbol(request: Request, chosen: OfThese) -> Response:
+        return await answers.answer(request, "by-symbol", partial(analytics.by_symbol, chosen), figures)
 
     @api.get("/analytics/by-strategy", summary="The same of each strategy's own signals", responses=_told())
     async def by_strategy(
         request: Request,
-        symbol: Symbol = None,
-        exchange: Exchange = None,
-        timeframe: Timeframe = None,
+        chosen: OfThese,
         limit: Annotated[str, Query(description=f"those with most to say, 1 to {MOST_STRATEGIES}")] = "100",
     ) -> Response:
         def ask() -> Any:
             most = whole_number("limit", limit, 1, MOST_STRATEGIES)
-            return analytics.by_strategy(Chosen(symbol=symbol, exchange=exchange, timeframe=timeframe), most)
+            return analytics.by_strategy(chosen, most)
 
         return await answers.answer(request, "by-strategy", ask, figures)
 
     @api.get("/analytics/calibration", summary="Confidence against the hit rate that came of it", responses=_told())
     async def calibration(
         request: Request,
-        symbol: Symbol = None,
-        exchange: Exchange = None,
-        timeframe: Timeframe = None,
+        chosen: OfThese,
         bins: Annotated[str, Query(description=f"of confidence, 1 to {MOST_BINS}")] = "10",
     ) -> Response:
         def ask() -> Any:
             parts = whole_number("bins", bins, 1, MOST_BINS)
-            return analytics.calibration(Chosen(symbol=symbol, exchange=exchange, timeframe=timeframe), parts)
+            return analytics.calibration(chosen, parts)
 
         return await answers.answer(request, "calibration", ask, figures)
 

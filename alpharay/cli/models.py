@@ -29,6 +29,8 @@ app.command("train", help=train.HELP)(train.main)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="How the model's id begins.")]
 Symbol = Annotated[str, typer.Argument(help="BTC/USD, or BTC for the default quote.")]
+Timeframe = Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d …")]
+Exchange = Annotated[str | None, typer.Option(help="Needed where several have models.")]
 
 
 class Status(StrEnum):
@@ -126,12 +128,7 @@ def activate(model_id: ModelId, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def rollback(
-    symbol: Symbol,
-    timeframe: Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d …")],
-    exchange: Annotated[str | None, typer.Option(help="Needed where several have models.")] = None,
-    as_json: AsJson = False,
-) -> None:
+def rollback(symbol: Symbol, timeframe: Timeframe, exchange: Exchange = None, as_json: AsJson = False) -> None:
     """Let the model speak again that spoke before the active one; again, and it goes one further back.
 
     Example: alpharay models rollback BTC --timeframe 1h
@@ -144,12 +141,7 @@ def rollback(
 
 
 @app.command()
-def retire(
-    symbol: Symbol,
-    timeframe: Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, 1d …")],
-    exchange: Annotated[str | None, typer.Option(help="Needed where several have models.")] = None,
-    as_json: AsJson = False,
-) -> None:
+def retire(symbol: Symbol, timeframe: Timeframe, exchange: Exchange = None, as_json: AsJson = False) -> None:
     """Take a market's active model out, so that none speaks there.
 
     Example: alpharay models retire BTC --timeframe 1h
