@@ -6,10 +6,11 @@ from the checkpoints at once, and a worker of the queue does when the leases hav
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, TypeVar
 
 import psycopg
 import structlog
@@ -18,6 +19,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from alpharay.bus.messages import DiscoveryRequest
+from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.report import Generation
 from alpharay.store.checkpoints import StoredCheckpoint, load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
@@ -38,9 +40,10 @@ from ray_jobs.lease_keeper import LeaseKeeper
 from ray_jobs.lease_owner import is_gone, owner_name
 from ray_jobs.queued_discovery import CHECKPOINT_S
 from ray_jobs.request_search import Found
-from ray_jobs.stored_states import ContentOf
+from ray_jobs.stored_states import ContentOf, contents_of_search, stored_search
 
 Outcome = Literal["stored", "known"]
+Report = TypeVar("Report")
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +131,49 @@ class DirectRuns(AbstractContextManager["DirectRuns"]):
             return "stored"
 
         return store
+
+
+def search_as_runs(
+    pool: DatabasePool,
+    requests: Sequence[DiscoveryRequest],
+    search: Callable[[DirectRuns, Checkpoint | None], list[Report]],
+    found: Callable[[DiscoveryRequest, Report], Found],
+    tell: Callable[[str], None],
+) -> tuple[list[Report], list[Outcome]]:
+    """Search as runs of the store, from where an earlier process was killed, and store what was found.
+
+    `search` gets the runs and that state, and reports in the order of the requests; `found` makes of a request and its
+    report what is stored.
+    """
+    with DirectRuns(pool, requests) as runs:
+        before = stored_search(runs.stored)
+        if before is not None:
+            tell(f"going on with {len(before.searches)} searches that were cut off")
+        reports = search(runs, before)
+        return reports, runs.store([found(*pair) for pair in zip(requests, reports, strict=True)])
+
+
+def followed(
+    progress: Callable[[Generation], None], runs: DirectRuns | None, interrupted: threading.Event
+) -> Callable[[Generation], None]:
+    """Return what is told of each generation: the display, and its run where there is one.
+
+    It raises KeyboardInterrupt after the generation in which `interrupted` was set: what was raised then is lost.
+    """
+
+    def tell(generation: Generation) -> None:
+        progress(generation)
+        if runs is not None:
+            runs.note(generation)
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+
+    return tell
+
+
+def checkpoint_keeper(runs: DirectRuns | None) -> Callable[[Checkpoint], None] | None:
+    """Return what keeps a search's state in its runs; None without runs."""
+    return None if runs is None else lambda checkpoint: runs.save(contents_of_search(checkpoint))
 
 
 def _search_of(request: DiscoveryRequest) -> tuple[str, str]:

@@ -54,12 +54,13 @@ import typer
 from rich.console import Console
 
 from alpharay.settings import SettingMissingError, Settings, settings, state_folder
+from ray_jobs.interruption import interruptions
 from ray_jobs.result_files import NO_FILES, ResultFiles, write_results
 
 if TYPE_CHECKING:
     from alpharay.bus.messages import DiscoveryRequest
     from alpharay.discovery.checkpoint import Checkpoint
-    from alpharay.discovery.search import DiscoveryReport, Generation
+    from alpharay.discovery.search import DiscoveryReport
     from alpharay.market.candles import Candles
     from ray_jobs.direct_runs import DirectRuns, Outcome
     from ray_jobs.market_discovery import MarketDiscovery
@@ -257,17 +258,18 @@ def _search_and_store(
     current: Settings, asked: MarketDiscovery, requests: list[DiscoveryRequest], candles: Candles, console: Console
 ) -> tuple[list[DiscoveryReport], list[Outcome]]:
     """Search as runs of the store: killed in the middle, the same command goes on from where they are."""
-    from ray_jobs.direct_runs import DirectRuns
+    from ray_jobs.direct_runs import search_as_runs
     from ray_jobs.market_discovery import discovery_pool
     from ray_jobs.request_search import found_by
-    from ray_jobs.stored_states import stored_search
 
-    with discovery_pool(current) as pool, DirectRuns(pool, requests) as runs:
-        before = stored_search(runs.stored)
-        if before is not None:
-            console.print(f"going on with {len(before.searches)} searches that were cut off")
-        reports = _search(current, asked, candles, console, runs=runs, before=before)
-        return reports, runs.store([found_by(*pair) for pair in zip(requests, reports, strict=True)])
+    with discovery_pool(current) as pool:
+        return search_as_runs(
+            pool,
+            requests,
+            lambda runs, before: _search(current, asked, candles, console, runs=runs, before=before),
+            found_by,
+            console.print,
+        )
 
 
 def _search(
@@ -280,25 +282,21 @@ def _search(
     before: Checkpoint | None = None,
 ) -> list[DiscoveryReport]:
     from alpharay.discovery.progress import DiscoveryProgress
+    from ray_jobs.direct_runs import checkpoint_keeper, followed
     from ray_jobs.market_discovery import open_executor, search_market
-    from ray_jobs.stored_states import contents_of_search
 
     with (
         open_executor(asked.workers, current) as executor,
         DiscoveryProgress([strategy.name for strategy in asked.strategies], console) as progress,
+        interruptions() as interrupted,
     ):
-
-        def tell(generation: Generation) -> None:
-            progress(generation)
-            if runs is not None:
-                runs.note(generation)
-
-        def save(checkpoint: Checkpoint) -> None:
-            if runs is not None:
-                runs.save(contents_of_search(checkpoint))
-
         return search_market(
-            asked, candles, executor, tell, resume=before, on_checkpoint=None if runs is None else save
+            asked,
+            candles,
+            executor,
+            followed(progress, runs, interrupted),
+            resume=before,
+            on_checkpoint=checkpoint_keeper(runs),
         )
 
 

@@ -31,13 +31,8 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +40,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from alpharay.settings import SettingMissingError, Settings, settings
+from ray_jobs.interruption import interruptions
 from ray_jobs.result_files import ResultFiles, write_results
 
 if TYPE_CHECKING:
@@ -52,7 +48,7 @@ if TYPE_CHECKING:
     from alpharay.backtest.frictions import Frictions
     from alpharay.bus.messages import DiscoveryRequest
     from alpharay.discovery.evolution_settings import EvolutionSettings
-    from alpharay.discovery.report import DiscoveryReport, Generation
+    from alpharay.discovery.report import DiscoveryReport
     from alpharay.discovery.rule_checkpoint import RuleCheckpoint
     from alpharay.market.candles import Candles
     from ray_jobs.direct_runs import DirectRuns, Outcome
@@ -255,49 +251,22 @@ def _evolve(
     before: RuleCheckpoint | None = None,
 ) -> list[DiscoveryReport]:
     from alpharay.discovery.progress import DiscoveryProgress
+    from ray_jobs.direct_runs import followed
     from ray_jobs.market_discovery import open_executor
     from ray_jobs.request_search import Course, evolve_request
 
     with (
         open_executor(asked.workers, current) as executor,
         DiscoveryProgress([request.strategy_name], console) as progress,
-        _interruptions() as interrupted,
+        interruptions() as interrupted,
     ):
-
-        def tell(generation: Generation) -> None:
-            progress(generation)
-            if runs is not None:
-                runs.note(generation)
-            # Compiled code that calls back into Python drops what is raised there.
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-
         course = Course(
             executor=executor,
-            on_generation=tell,
+            on_generation=followed(progress, runs, interrupted),
             on_state=None if runs is None else runs.save,
             time_budget_s=asked.time_budget_s,
         )
         return evolve_request(request, candles, course, before)
-
-
-@contextmanager
-def _interruptions() -> Iterator[threading.Event]:
-    """Let Ctrl-C raise KeyboardInterrupt and set the event, which stays when what was raised is lost."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        interrupted.set()
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _show(console: Console, reports: list[DiscoveryReport], run_id: str, outcome: Outcome | None) -> None:

@@ -23,7 +23,6 @@ from alpharay.discovery.checkpoint import Checkpoint
 from alpharay.discovery.pooled import PooledReport, discover_pooled
 from alpharay.discovery.pooled_leaderboard import pooled_json, pooled_table
 from alpharay.discovery.progress import DiscoveryProgress
-from alpharay.discovery.report import Generation
 from alpharay.discovery.settings import SearchSettings
 from alpharay.market.candles import Candles
 from alpharay.market.timeframe import DAY_MS, timeframe_ms
@@ -31,12 +30,13 @@ from alpharay.settings import Settings
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, newest_open_time
 from alpharay.strategies.strategy import Strategy
-from ray_jobs.direct_runs import DirectRuns, Outcome
+from ray_jobs.direct_runs import DirectRuns, Outcome, checkpoint_keeper, followed, search_as_runs
 from ray_jobs.discovery_messages import carried_rules, discovery_request
+from ray_jobs.interruption import interruptions
 from ray_jobs.market_discovery import discovery_pool, open_executor
 from ray_jobs.request_search import found_in_pool
 from ray_jobs.stored_market import find_market
-from ray_jobs.stored_states import contents_of_search, go_on, stored_search
+from ray_jobs.stored_states import go_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +119,14 @@ def _search_and_store(
     console: Console,
 ) -> tuple[list[PooledReport], list[Outcome]]:
     """Search as runs of the store: killed in the middle, the same command goes on from where they are."""
-    with discovery_pool(current) as pool, DirectRuns(pool, requests) as runs:
-        before = stored_search(runs.stored)
-        if before is not None:
-            console.print(f"going on with {len(before.searches)} searches that were cut off")
-        reports = _search(current, asked, candles, console, runs=runs, before=before)
-        return reports, runs.store([found_in_pool(*pair) for pair in zip(requests, reports, strict=True)])
+    with discovery_pool(current) as pool:
+        return search_as_runs(
+            pool,
+            requests,
+            lambda runs, before: _search(current, asked, candles, console, runs=runs, before=before),
+            found_in_pool,
+            console.print,
+        )
 
 
 def _search(
@@ -139,17 +141,8 @@ def _search(
     with (
         open_executor(asked.workers, current) as executor,
         DiscoveryProgress([strategy.name for strategy in asked.strategies], console) as progress,
+        interruptions() as interrupted,
     ):
-
-        def tell(generation: Generation) -> None:
-            progress(generation)
-            if runs is not None:
-                runs.note(generation)
-
-        def save(checkpoint: Checkpoint) -> None:
-            if runs is not None:
-                runs.save(contents_of_search(checkpoint))
-
         return go_on(
             before,
             lambda state: discover_pooled(
@@ -159,11 +152,11 @@ def _search(
                 limits=asked.limits,
                 frictions=asked.frictions,
                 executor=executor,
-                on_generation=tell,
+                on_generation=followed(progress, runs, interrupted),
                 costs=asked.costs,
                 time_budget_s=asked.time_budget_s,
                 resume=state,
-                on_checkpoint=None if runs is None else save,
+                on_checkpoint=checkpoint_keeper(runs),
             ),
         )
 

@@ -24,13 +24,9 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alpharay.settings import SettingMissingError, Settings, settings
+from ray_jobs.interruption import interruptions
 
 if TYPE_CHECKING:
     from alpharay.store.strategies import StoredStrategy
@@ -135,7 +132,8 @@ def validate_now(current: Settings, asked: Asked, *, quiet: bool, every_s: float
     with discovery_pool(current) as pool, open_executor(asked.workers, current) as executor:
         progress = _Progress(console)
         try:
-            with _interruptible(InterruptedValidation):
+            # A search would take KeyboardInterrupt for its own end, and go on with a part.
+            with interruptions(InterruptedValidation):
                 while True:
                     waiting = _wanted(pool, asked)
                     console.print(f"{len(waiting)} strategies to look at, {executor.workers} workers")
@@ -232,23 +230,6 @@ class _Progress:
         if time.monotonic() - self._told_at >= LINE_SECONDS:
             self._told_at = time.monotonic()
             self._console.print(f"{self._name}: {gate.replace('_', ' ')} {done}/{of}", highlight=False, markup=False)
-
-
-@contextmanager
-def _interruptible(interruption: type[BaseException]) -> Iterator[None]:
-    """Let Ctrl-C raise `interruption`: a search would take KeyboardInterrupt for its own end, and go on with a part."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise interruption
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _console(*, error: bool) -> Console:

@@ -23,7 +23,8 @@ from alpharay.store.checkpoints import StoredCheckpoint
 from alpharay.store.message_writer import RefusedMessageError
 from alpharay.store.requests import requested_costs, requested_evolution, store_request
 from alpharay.strategies.codec import strategy_to_json
-from ray_jobs.evolve import MarketEvolution, _interruptions, evolution_request
+from ray_jobs.evolve import MarketEvolution, evolution_request
+from ray_jobs.interruption import interruptions
 from ray_jobs.request_search import Course, found_rules, search_requests
 
 CANDLES = sample_candles()[0].tail(500)
@@ -130,7 +131,7 @@ def test_an_objective_of_several_scores_is_refused() -> None:
 
 def test_an_interruption_that_compiled_code_drops_is_not_lost() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with _interruptions() as interrupted:
+    with interruptions() as interrupted:
         assert not interrupted.is_set()
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
