@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit.cluster.rendered import pods
+
 CLUSTER = Path(__file__).resolve().parents[3] / "cluster"
 SERVE_APPS = CLUSTER.parent / "serve_apps"
 FILES = sorted(
     path
-    for part in ("base", "overlays")
+    for part in ("base", "components", "overlays")
     for path in (CLUSTER / part).rglob("*.yaml")
-    if "kustomization" not in path.name
+    if "kustomization" not in path.name and ".patch." not in path.name
 )
 
 
@@ -23,18 +25,6 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in FILES:
         for document in yaml.safe_load_all(path.read_text()):
             yield f"{path.name}: {document['kind']} {document['metadata']['name']}", document
-
-
-def pods(document: Any) -> Iterator[dict[str, Any]]:
-    """Return every pod's specification in a document, at any depth."""
-    if isinstance(document, dict):
-        if "containers" in document:
-            yield document
-        for value in document.values():
-            yield from pods(value)
-    elif isinstance(document, list):
-        for value in document:
-            yield from pods(value)
 
 
 PODS = [(name, pod) for name, document in documents() for pod in pods(document)]
