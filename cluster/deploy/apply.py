@@ -1,0 +1,45 @@
+"""Objects put to the API server: applied by the server, tried by it, compared with what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cluster.deploy.manifests import Manifest, Run, as_list
+
+# Autoscalers and `scale` own the replicas they have set: an apply takes them back, as the manifests say.
+_SERVER_SIDE = ("--server-side", "--force-conflicts")
+
+
+def apply(kubectl: Run, manifests: Iterable[Manifest]) -> list[str]:
+    """Bring the objects to what the manifests say; returns a line for each. Raises DeployError when one is refused."""
+    wanted = list(manifests)
+    if not wanted:
+        return []
+    return kubectl("apply", *_SERVER_SIDE, "-f", "-", text=as_list(wanted)).splitlines()
+
+
+def dry_run(kubectl: Run, manifests: Iterable[Manifest]) -> list[str]:
+    """Let the API server check everything and keep nothing; raises DeployError with all that it refuses."""
+    tried = [_under_another_name(one) if one["kind"] == "Job" else one for one in manifests]
+    return kubectl("apply", *_SERVER_SIDE, "--dry-run=server", "-f", "-", text=as_list(tried)).splitlines()
+
+
+def differences(kubectl: Run, manifests: Iterable[Manifest]) -> str:
+    """Return what applying would change, as a unified diff; empty when nothing. Jobs are made anew and left out."""
+    compared = [one for one in manifests if one["kind"] != "Job"]
+    # 1 says that there are differences.
+    return kubectl("diff", *_SERVER_SIDE, "-f", "-", text=as_list(compared), accept=(0, 1))
+
+
+def delete(kubectl: Run, manifests: Iterable[Manifest], *, timeout_s: float) -> list[str]:
+    """Delete the objects and wait until they are gone; those that are gone already are no error."""
+    wanted = list(manifests)
+    if not wanted:
+        return []
+    words = ("--ignore-not-found", f"--timeout={timeout_s:.0f}s", "-f", "-")
+    return kubectl("delete", *words, text=as_list(wanted), timeout_s=timeout_s + 30.0).splitlines()
+
+
+def _under_another_name(job: Manifest) -> Manifest:
+    """Return the Job as a new one: a Job that exists cannot be changed, so its own name would tell nothing."""
+    return {**job, "metadata": {**job["metadata"], "name": f"{job['metadata']['name']}-dry-run"}}

@@ -1,0 +1,32 @@
+"""`python -m cluster.deploy`: what operators do with a cluster."""
+
+from __future__ import annotations
+
+import typer
+
+from cluster.deploy.commands import look, manifests, rollouts
+
+app = typer.Typer(
+    name="python -m cluster.deploy",
+    help="Bring AlphaRay to a Kubernetes cluster, look at it, change it, take it away. Every command may be repeated.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    # A traceback with local variables would show passwords.
+    pretty_exceptions_show_locals=False,
+)
+for command in (
+    rollouts.infrastructure,
+    rollouts.applications,
+    rollouts.networking,
+    rollouts.install,
+    rollouts.upgrade,
+    rollouts.rollback,
+    look.status,
+    manifests.lint,
+    manifests.template,
+    manifests.dry_run,
+    manifests.diff,
+    rollouts.delete,
+):
+    app.command(command.__name__.replace("_", "-"))(command)
