@@ -1,6 +1,6 @@
 # Every target makes its own environment first: a bare clone and a Python 3.11 or newer are enough.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration test-kubernetes node-up node-down mutants coverage benchmarks up down docs lock packages packages-dev
+.PHONY: help demo test lint unit integration test-kubernetes test-kubernetes-smoke node-up node-down mutants coverage benchmarks up down docs lock packages packages-dev
 
 BIN := .venv/bin
 CANDLES ?=
@@ -44,6 +44,9 @@ integration: packages-dev ## tests against real servers
 
 test-kubernetes: packages-dev ## tests on a real Kubernetes node (root, Debian, Go; builds for half an hour the first time)
 	$(BIN)/python -m pytest tests/kubernetes --timeout=5400
+
+test-kubernetes-smoke: packages-dev ## of these, what shows that the overlay comes up and serves: ten minutes with images built
+	$(BIN)/python -m pytest tests/kubernetes -m smoke --timeout=5400
 
 node-up: packages-dev ## start that node, to try manifests on it
 	@$(BIN)/python -m tests.kubernetes.node up

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kubernetes.dev_cluster import apply_overlay, signal, symbols, wait_for, wait_until_ready
 from tests.kubernetes.node import machine, node
 
 
@@ -20,3 +21,12 @@ def kubernetes() -> Iterator[None]:
     yield
     if not was_up:
         node.down()
+
+
+@pytest.fixture(scope="session")
+def dev(kubernetes: None) -> None:
+    """The dev overlay, every pod ready and both markets' signals served; what is there already stays as it is."""
+    apply_overlay()
+    wait_until_ready()
+    wait_for("both markets", lambda: symbols() >= {"SPX/USD", "IXIC/USD"})
+    wait_for("a signal", lambda: signal("SPX")[0] == 200, 180.0)

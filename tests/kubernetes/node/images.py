@@ -8,6 +8,7 @@ manifests call: no registry is needed.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -38,7 +39,11 @@ POSTGRES = Image(
     environment={"PATH": "/opt/postgres/bin:/usr/local/bin:/usr/bin:/bin", "PGDATA": "/var/lib/postgresql/18/docker"},
 )
 VALKEY = Image("docker.io/valkey/valkey:9", command=["valkey-server"], user="999:999")
+KEEP_IMAGE = "ALPHARAY_NODE_KEEP_IMAGE"
+"""Set: our image is used as it is, however old. Building it takes minutes."""
+
 _DEBIAN = "bookworm"
+_TRUSTED = ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
 
 
 def build() -> None:
@@ -55,6 +60,8 @@ def build() -> None:
 def build_alpharay() -> None:
     """Build our image from the Dockerfile, where its files have changed."""
     archive, mark = IMAGES / "alpharay.tar", IMAGES / "alpharay.sources"
+    if archive.exists() and os.environ.get(KEEP_IMAGE):
+        return
     state = _context_hash()
     if archive.exists() and mark.exists() and mark.read_text() == state:
         return
@@ -94,12 +101,19 @@ def _make(image: Image, fill: Callable[[Path], None]) -> None:
     fill(root)
     write_archive(root, image, archive)
     shutil.rmtree(root)
+    for old in IMAGES.glob(f"{_stem(image)}-*"):
+        if old.stem != archive.stem:
+            old.unlink()
 
 
 def _archive(image: Image) -> Path:
     # The name says what it is made of: another recipe makes another archive.
     recipe = hashlib.sha256(Path(__file__).read_bytes() + _files_hash().encode()).hexdigest()[:12]
-    return IMAGES / f"{image.name.rsplit('/', 1)[1].replace(':', '-')}-{recipe}.tar"
+    return IMAGES / f"{_stem(image)}-{recipe}.tar"
+
+
+def _stem(image: Image) -> str:
+    return image.name.rsplit("/", 1)[1].replace(":", "-")
 
 
 def _pause(root: Path) -> None:
@@ -170,7 +184,14 @@ def _base() -> Path:
     complete(part("build"), [*command, str(draft), _mirror()], seconds=1800.0)
     # A Python image has python and pip on its path; Debian's own are kept apart from pip.
     complete(part("build"), ["chroot", str(draft), "python3", "-m", "venv", "/usr/local"], seconds=300.0)
-    for unneeded in ("var/cache/apt", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"):
+    for unneeded in (
+        "var/cache/apt",
+        "var/lib/apt/lists",
+        "usr/share/doc",
+        "usr/share/man",
+        "usr/share/locale",
+        "usr/share/info",
+    ):
         shutil.rmtree(draft / unneeded, ignore_errors=True)
     draft.rename(base)
     return base
@@ -189,24 +210,36 @@ def _mirror() -> str:
 
 
 def _import_python_base() -> None:
-    """Give buildah Debian's base under the name that the Dockerfile starts from."""
+    """Give buildah Debian's base under the name that the Dockerfile starts from; once, so that layers on it stay."""
+    mark, state = IMAGES / "python.sources", _base_hash()
+    if mark.exists() and mark.read_text() == state:
+        return
     root = IMAGES / "python-root"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     _copy_base(root)
     # The build asks the package registries that this machine asks, and trusts whom it trusts.
-    for file in ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt"):
-        if Path("/", file).exists():
-            shutil.copy2(Path("/", file), root / file)
-    for file in Path("/etc/apt/apt.conf.d").iterdir():
-        if file.is_file() and file.read_text().startswith("Acquire"):
-            shutil.copy2(file, root / "etc/apt/apt.conf.d")
+    for file in _registry_settings():
+        shutil.copy2(file, root / file.relative_to("/"))
     archive = IMAGES / "python.tar"
     certificates = {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
     write_archive(root, Image(PYTHON, command=["python3"], environment=certificates), archive)
     shutil.rmtree(root)
     _buildah("pull", f"docker-archive:{archive}", seconds=600.0)
     archive.unlink()
+    mark.write_text(state)
+
+
+def _registry_settings() -> list[Path]:
+    """Return this machine's files that say where packages come from, and whom it trusts."""
+    files = [file for file in sorted(Path("/etc/apt/apt.conf.d").iterdir()) if file.is_file()]
+    settings = [file for file in files if file.read_text().startswith("Acquire")]
+    return [*settings, *(Path("/", name) for name in _TRUSTED if Path("/", name).exists())]
+
+
+def _base_hash() -> str:
+    made = str(_base().stat().st_ctime_ns).encode()
+    return hashlib.sha256(made + b"".join(file.read_bytes() for file in _registry_settings())).hexdigest()
 
 
 def _buildah(*words: str, seconds: float) -> None:

@@ -20,6 +20,7 @@ PACKAGES = {
     "debootstrap": "debootstrap",
     "nft": "nftables",
     "iptables": "iptables",
+    "ipset": "ipset",
     "ip": "iproute2",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
 }

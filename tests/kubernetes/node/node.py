@@ -15,6 +15,7 @@ from tests.kubernetes.node import (
     machine,
     network,
     operator,
+    policies,
     programs,
     storage,
 )
@@ -51,6 +52,7 @@ def up(report: Report = print) -> None:
         ("image imports", images.import_all),
         ("control plane", control_plane.start),
         ("node", kubelet.start),
+        ("network policies", policies.start),
         ("volumes", storage.offer),
         ("operator", operator.install),
     ):
@@ -61,6 +63,7 @@ def up(report: Report = print) -> None:
 
 def down() -> None:
     """End everything that `up` started and remove what it left; built programs and images stay."""
+    policies.stop()
     kubelet.stop()
     if network.exists():
         containers.stop()

@@ -1,10 +1,11 @@
-"""The programs of the control plane and of KubeRay's operator, built from the sources that go.mod pins."""
+"""The programs of the control plane, of KubeRay's operator and of network policies, from sources that go.mod pins."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.local.process import child_environment, complete
@@ -20,6 +21,9 @@ PACKAGES = (
     "github.com/ray-project/kuberay/ray-operator",
     "./coredns",
 )
+POLICIES = "policies"
+"""A module of its own: its Kubernetes client is of 2019."""
+
 # Without its version a server calls itself v0.0.0, which its clients refuse.
 _VERSION = (
     f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES} "
@@ -35,15 +39,21 @@ def build() -> bool:
     if mark.exists() and mark.read_text() == state:
         return False
     PROGRAMS.mkdir(parents=True, exist_ok=True)
-    complete(
-        part("build"),
-        ["go", "build", "-trimpath", "-ldflags", f"-s -w {_VERSION}", "-o", f"{PROGRAMS}/", *PACKAGES],
-        environment=_environment(),
-        working_folder=SOURCES,
-        seconds=BUILD_SECONDS,
-    )
+    _go_build(SOURCES, f"-s -w {_VERSION}", PACKAGES)
+    # The controller comes with k3s' settings, and those with SQLite, which is C.
+    _go_build(SOURCES / POLICIES, "-s -w", ["."], {"CGO_ENABLED": "1"})
     mark.write_text(state)
     return True
+
+
+def _go_build(folder: Path, linked: str, packages: Sequence[str], more: Mapping[str, str] | None = None) -> None:
+    complete(
+        part("build"),
+        ["go", "build", "-trimpath", "-ldflags", linked, "-o", f"{PROGRAMS}/", *packages],
+        environment={**_environment(), **(more or {})},
+        working_folder=folder,
+        seconds=BUILD_SECONDS,
+    )
 
 
 def program(name: str) -> str:
