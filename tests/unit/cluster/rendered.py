@@ -19,7 +19,7 @@ OVERLAYS = CLUSTER / "overlays"
 COMPONENTS = CLUSTER / "components"
 EVERYTHING = "prod with every option"
 # `external-kafka` takes the brokers away; `ingress` is the other door.
-OPTIONS = ("gpu-workers", "spot-workers", "canary", "ingress", "external-kafka")
+OPTIONS = ("gpu-workers", "spot-workers", "canary", "ingress", "external-kafka", "back-up-s3")
 RENDERED = ("dev", "staging", "prod", EVERYTHING)
 
 Document = dict[str, Any]

@@ -104,7 +104,12 @@ def test_the_serving_cluster_runs_the_applications_of_serve_apps() -> None:
 
 
 def test_schedules_submit_what_exists_once_a_period() -> None:
-    schedules = [document for _, document in documents() if document["kind"] == "CronJob"]
+    jobs = [document for _, document in documents() if document["kind"] == "CronJob"]
+    schedules = [
+        one
+        for one in jobs
+        if one["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]["role"] == "submitter"
+    ]
     assert schedules
     for schedule in schedules:
         assert schedule["spec"]["concurrencyPolicy"] == "Forbid"

@@ -26,8 +26,8 @@ pytestmark = needs_kubectl
 TWO_CLUSTERS = ("staging", "prod", EVERYTHING)
 LIVE_LONG = ("Deployment", "StatefulSet", "DaemonSet", "RayCluster", "RayService")
 CLUSTER_WIDE = {"Namespace", "PriorityClass", "ClusterRole", "ClusterRoleBinding", "StorageClass"}
-# What the operator makes, or Kubernetes puts there itself.
-MADE_BY_OTHERS = {"Service": {"serving-serve-svc", "serving-head-svc", "work-head-svc"}, "ServiceAccount": {"default"}}
+# What the operator makes, or a person.
+MADE_BY_OTHERS = {"Service": {"serving-serve-svc"}, "Secret": {"back-up-s3"}}
 
 
 def title(document: Document) -> str:
@@ -114,6 +114,11 @@ def test_what_is_named_is_there(overlay: str) -> None:
     known = {(one["kind"], one["metadata"]["name"]) for one in render(overlay)}
     known |= {("Secret", one["spec"]["target"]["name"]) for one in of_kind(overlay, "ExternalSecret")}
     known |= {(kind, name) for kind, names in MADE_BY_OTHERS.items() for name in names}
+    known |= {
+        ("PersistentVolumeClaim", f"{claim['metadata']['name']}-{one['metadata']['name']}-0")
+        for one in of_kind(overlay, "StatefulSet")
+        for claim in one["spec"].get("volumeClaimTemplates", ())
+    }
     for document in render(overlay):
         assert set(references(document)) <= known, title(document)
 
@@ -182,6 +187,43 @@ def test_every_command_runs_a_module_that_has_its_options(overlay: str) -> None:
                     for option in (word for word in options if word.startswith("--")):
                         parameter = option.removeprefix("--").replace("-", "_")
                         assert option in text or f"    {parameter}: Annotated" in text, (title(document), option)
+
+
+@pytest.mark.parametrize("overlay", ["staging", "prod"])
+def test_back_ups_are_made_by_the_clock_and_restored_by_hand(overlay: str) -> None:
+    by_hand = {one["metadata"]["name"]: one["spec"].get("suspend", False) for one in of_kind(overlay, "CronJob")}
+    assert {name for name, suspended in by_hand.items() if suspended} == {"restore-database", "restore-base"}
+    assert {"back-up-database", "back-up-base", "back-up-configuration"} <= by_hand.keys()
+    for name, days in (("back-up-database", "30"), ("back-up-base", "90")):
+        spec = named(overlay, "CronJob", name)["spec"]
+        assert spec["concurrencyPolicy"] == "Forbid"
+        (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        assert {"name": "KEEP_DAYS", "value": days} in container["env"]
+        script = container["command"][1].rpartition("/")[2]
+        assert script in named(overlay, "ConfigMap", "back-up")["data"]
+    # What a pod restores into is the volume of the StatefulSet, by the path that it has there.
+    postgres = named(overlay, "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]
+    (restore,) = named(overlay, "CronJob", "restore-base")["spec"]["jobTemplate"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    data = {one["name"]: one["value"] for one in postgres["env"] if "value" in one}["PGDATA"]
+    assert {"name": "PGDATA", "value": data} in restore["env"]
+    assert {"name": "data", "mountPath": "/var/lib/postgresql"} in restore["volumeMounts"]
+
+
+@pytest.mark.parametrize("overlay", TWO_CLUSTERS)
+def test_accounts_may_do_little(overlay: str) -> None:
+    for role in of_kind(overlay, "Role", "ClusterRole"):
+        for rule in role["rules"]:
+            assert "*" not in (*rule["verbs"], *rule["resources"], *rule["apiGroups"]), title(role)
+            assert "secrets" not in rule["resources"], title(role)
+            assert {"get", "list", "watch"} >= set(rule["verbs"]), title(role)
+    (namespace,) = of_kind(overlay, "Namespace")
+    for binding in of_kind(overlay, "RoleBinding"):
+        for subject in binding["subjects"]:
+            assert subject["namespace"] == namespace["metadata"]["name"], title(binding)
+    for account in of_kind(overlay, "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
 
 
 @pytest.mark.parametrize("overlay", TWO_CLUSTERS)
@@ -286,7 +328,7 @@ def test_the_quota_leaves_room_for_an_upgrade_at_full_size(overlay: str) -> None
     claims = [
         (claim["spec"]["resources"]["requests"]["storage"], document["spec"]["replicas"])
         for document in of_kind(overlay, "StatefulSet")
-        for claim in document["spec"]["volumeClaimTemplates"]
+        for claim in document["spec"].get("volumeClaimTemplates", ())
     ]
     claims += [
         (one["spec"]["resources"]["requests"]["storage"], 1) for one in of_kind(overlay, "PersistentVolumeClaim")
