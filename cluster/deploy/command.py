@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cluster.deploy.commands import look, manifests, rollouts
+from cluster.deploy.commands import data, look, manifests, rollouts, trials
 
 app = typer.Typer(
     name="python -m cluster.deploy",
@@ -23,10 +23,17 @@ for command in (
     rollouts.upgrade,
     rollouts.rollback,
     look.status,
+    look.check,
+    look.access,
     manifests.lint,
     manifests.template,
     manifests.dry_run,
     manifests.diff,
+    trials.load_test,
+    data.backup,
+    data.restore,
+    rollouts.scale_down,
     rollouts.delete,
 ):
     app.command(command.__name__.replace("_", "-"))(command)
+app.command("test")(trials.smoke)

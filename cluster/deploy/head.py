@@ -29,13 +29,15 @@ def serving_head(api: Api) -> str:
     return str(ready[0])
 
 
-def run_in_head(kubectl: Run, api: Api, program: str, *arguments: str, timeout_s: float) -> Any:
-    """Run a program of the folder `in_pod` in the serving head, and return the JSON that it prints last."""
-    text = (IN_POD / f"{program}.py").read_text()
+def run_in_head(kubectl: Run, api: Api, program: str, question: object = None, *, timeout_s: float) -> Any:
+    """Run a program of the folder `in_pod` in the serving head, and return the JSON that it prints last.
+
+    The question goes to its standard input: it may hold a key, and arguments are shown to others.
+    """
+    source = (IN_POD / f"{program}.py").read_text()
     said = kubectl(
-        *("-n", api.namespace, "exec", "-i", serving_head(api), "-c", CONTAINER),
-        *("--", "python", "-", *arguments),
-        text=text,
+        *("-n", api.namespace, "exec", "-i", serving_head(api), "-c", CONTAINER, "--", "python", "-c", source),
+        text=json.dumps(question),
         timeout_s=timeout_s,
     )
     try:

@@ -14,6 +14,9 @@ from cluster.deploy.trouble import explain
 from cluster.deploy.waiting import State, wait_until
 
 _DATA = frozenset({"Namespace", "PersistentVolumeClaim", "Secret", "ExternalSecret"})
+_ENDED = frozenset({"Succeeded", "Failed"})
+# Of the whole cluster: another environment may need it.
+_SHARED = frozenset({"PriorityClass"})
 
 
 def delete(target: Target, rendering: Rendering, *, data: bool) -> None:
@@ -32,7 +35,7 @@ def delete(target: Target, rendering: Rendering, *, data: bool) -> None:
         explain=lambda: explain(target.api, _ray_pods(target), "rayclusters"),
     )
     taken = {label(one) for one in first}
-    rest = [one for one in rendering.manifests if label(one) not in taken and one["kind"] not in _DATA]
+    rest = [one for one in rendering.manifests if label(one) not in taken and one["kind"] not in _DATA | _SHARED]
     gone = delete_objects(target.kubectl, rest, timeout_s=target.timeout_s)
     target.report("infrastructure", "up", f"{len(gone)} objects deleted")
     wait_until("pods", partial(_pods_are_gone, target), timeout_s=target.timeout_s, report=target.report)
@@ -62,5 +65,5 @@ def _ray_is_gone(target: Target) -> State:
 
 
 def _pods_are_gone(target: Target) -> State:
-    left = target.api.items("v1", "Pod")
+    left = [pod for pod in target.api.items("v1", "Pod") if pod.get("status", {}).get("phase") not in _ENDED]
     return State(not left, f"{len(left)} are ending" if left else "gone")

@@ -19,8 +19,10 @@ from cluster.deploy.revisions import Revision
 from cluster.deploy.rollouts import wait_for_rollouts
 from cluster.deploy.waiting import Report
 
-# Losing one of these loses data, or locks people out: who means it deletes it.
-_NEVER_PRUNED = frozenset({"Namespace", "PersistentVolumeClaim", "Secret", "StatefulSet"})
+# Losing one of these loses data, locks people out, or takes what another environment needs: who means it deletes it.
+_NEVER_PRUNED = frozenset(
+    {"Namespace", "PersistentVolumeClaim", "Secret", "ExternalSecret", "StatefulSet", "PriorityClass"}
+)
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,14 @@ def state_of(api: Api, manifest: Manifest) -> State:
     if found is None:
         return ABSENT
     state = STATES[manifest["kind"]](found)
-    if state.done or state.failed:
+    if state.failed or (state.done and manifest["kind"] != "RayCluster"):
         return state
-    said = next((text for pod in pods_of(api, found) if not is_ready(pod) for text in complaints(pod)), None)
+    pods = pods_of(api, found)
+    if state.done and pods and all(is_ready(pod) and not pod["metadata"].get("deletionTimestamp") for pod in pods):
+        return state
+    # A RayCluster whose pods are being replaced says for a while that it is ready.
+    state = State(False, state.text)
+    said = next((text for pod in pods if not is_ready(pod) for text in complaints(pod)), None)
     return state if said is None else State(False, f"{state.text}; {said[:160]}")
 
 

@@ -14,9 +14,11 @@ from cluster.deploy.facts import Lag, Market, lags_of, markets_of, samples
 from cluster.deploy.head import run_in_head
 from cluster.deploy.manifests import Run
 from cluster.deploy.revisions import revisions
-from cluster.deploy.trouble import complaints, has_succeeded, is_ready
+from cluster.deploy.schedules import FAILED, Schedule, read_schedules
+from cluster.deploy.trouble import complaints, is_ready
 
 READING_SECONDS = 120.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,15 @@ class Pod:
     ready: int
     containers: int
     is_ready: bool
-    state: str
+    phase: str
+    complaints: tuple[str, ...]
     restarts: int
     age_s: float
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it is ready, or still coming up without a complaint."""
+        return self.is_ready or (self.age_s < START_SECONDS and not self.complaints)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Status:
     namespace: str
     revision: str
     pods: tuple[Pod, ...]
+    schedules: tuple[Schedule, ...] = ()
     ray_nodes: tuple[RayNode, ...] = ()
     deployments: tuple[Deployment, ...] = ()
     lags: tuple[Lag, ...] = ()
@@ -72,23 +81,25 @@ class Status:
 
     @property
     def is_well(self) -> bool:
-        """Whether every pod is ready, every application healthy, nothing alerts and all could be asked."""
-        pods = all(pod.is_ready for pod in self.pods)
+        """Whether pods are ready, applications healthy, schedules succeed, nothing alerts, and everything was asked."""
+        pods = all(pod.is_well for pod in self.pods)
         applications = all(one.status == "HEALTHY" for one in self.deployments)
-        return bool(self.pods) and pods and applications and not self.alerts and not self.unknown
+        schedules = all(one.state != FAILED for one in self.schedules)
+        return bool(self.pods and pods and applications and schedules) and not self.alerts and not self.unknown
 
 
 def read_status(kubectl: Run, api: Api, now: datetime) -> Status:
     """Ask the API server for the pods and the serving head for the rest; what does not answer is `unknown`."""
-    found = [pod for pod in api.items("v1", "Pod") if not has_succeeded(pod)]
+    found = [pod for pod in api.items("v1", "Pod") if not _is_of_a_job(pod)]
     pods = tuple(sorted((_pod(one, now) for one in found), key=lambda one: (one.part, one.name)))
+    schedules = read_schedules(api, now)
     known = revisions(api)
     revision = f"{known[0].number} of {known[0].overlay}, {known[0].state}, {known[0].time}" if known else "none noted"
     try:
         system = run_in_head(kubectl, api, "system", timeout_s=READING_SECONDS)
     except DeployError as error:
         said = " ".join((str(error), *error.evidence[-1:]))
-        return Status(api.namespace, revision, pods, unknown={"Ray, Serve, lag and candles": said})
+        return Status(api.namespace, revision, pods, schedules, unknown={"Ray, Serve, lag and candles": said})
     facts = samples(system.get("facts", ""))
     from_manager = active_alerts(api)
     alerts = from_manager if from_manager is not None else judged(facts)
@@ -97,6 +108,7 @@ def read_status(kubectl: Run, api: Api, now: datetime) -> Status:
         api.namespace,
         revision,
         pods,
+        schedules,
         tuple(_ray_nodes(system.get("nodes", ()), addresses)),
         tuple(_deployments(system.get("serve", {}))),
         lags_of(facts),
@@ -104,6 +116,11 @@ def read_status(kubectl: Run, api: Api, now: datetime) -> Status:
         tuple(alerts),
         unknown=system["errors"],
     )
+
+
+def _is_of_a_job(pod: Object) -> bool:
+    """Tell whether a pod comes and goes; what its schedule makes of it is told there."""
+    return "job-name" in pod["metadata"].get("labels", {})
 
 
 def _pod(found: Object, now: datetime) -> Pod:
@@ -118,7 +135,8 @@ def _pod(found: Object, now: datetime) -> Pod:
         sum(bool(one.get("ready")) for one in containers),
         len(found["spec"]["containers"]),
         is_ready(found),
-        "; ".join([state, *(complaints(found) if not is_ready(found) else ())]),
+        state,
+        () if is_ready(found) else tuple(complaints(found)),
         sum(one.get("restartCount", 0) for one in containers),
         (now - made).total_seconds(),
     )

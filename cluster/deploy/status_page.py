@@ -24,6 +24,7 @@ def show(status: Status, console: Console) -> None:
         console.print(Text(f"not known: {what}: {why}", style="yellow"), soft_wrap=True)
     console.print()
     console.print(_pods(status.pods))
+    _section(console, "schedules", ("schedule", "state", "when", "last success"), _schedules(status))
     _section(console, "Ray nodes", ("node", "kind", "processors", "memory"), _ray_nodes(status))
     _section(console, "applications", ("deployment", "state", "replicas", "wanted", "most"), _deployments(status))
     lags = [(f"{one.topic} → {one.group}", f"{one.messages:,.0f}") for one in status.lags]
@@ -33,6 +34,10 @@ def show(status: Status, console: Console) -> None:
         for one in status.markets
     ]
     _section(console, "candles", ("market", "newest closed", "time frames ago"), markets)
+    for schedule in status.schedules:
+        if schedule.failed_job:
+            said = f"✗ schedule {schedule.name}: kubectl -n {status.namespace} logs job/{schedule.failed_job}"
+            console.print(Text(said, style="red"), soft_wrap=True)
     for alert in status.alerts:
         console.print(Text(f"✗ {alert.name}: {alert.text}", style="red"), soft_wrap=True)
     if not status.alerts:
@@ -50,13 +55,24 @@ def span(seconds: float) -> str:
 
 def _pods(pods: Iterable[Pod]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "part", "pod", "ready", "restarts", "age", "state"):
-        table.add_column(heading, justify="right" if heading in {"restarts", "age"} else "left", overflow="fold")
+    for heading in ("", "pod", "ready", "restarts", "age", "state"):
+        table.add_column(
+            heading, justify="right" if heading in {"restarts", "age"} else "left", no_wrap=heading != "state"
+        )
     for pod in pods:
-        mark = Text("✓", style="green") if pod.is_ready else Text("✗", style="red")
+        mark = Text("✗", style="red") if not pod.is_well else Text("✓" if pod.is_ready else "…", style="green")
         ready = f"{pod.ready} of {pod.containers}"
-        table.add_row(mark, pod.part, pod.name, ready, str(pod.restarts), span(pod.age_s), Text(pod.state))
+        table.add_row(
+            mark, pod.name, ready, str(pod.restarts), span(pod.age_s), Text("; ".join((pod.phase, *pod.complaints)))
+        )
     return table
+
+
+def _schedules(status: Status) -> Sequence[tuple[str, ...]]:
+    return [
+        (one.name, one.state, one.schedule, "" if one.success_age_s is None else f"{span(one.success_age_s)} ago")
+        for one in status.schedules
+    ]
 
 
 def _ray_nodes(status: Status) -> Sequence[tuple[str, ...]]:

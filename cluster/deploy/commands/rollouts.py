@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cluster.deploy import removal, rollout
+from cluster.deploy import scale_down as brake
 from cluster.deploy.commands.session import DEV, PATIENCE_S, Context, Overlay, Timeout, target
 from cluster.deploy.prerequisites import require
 
@@ -78,3 +79,19 @@ def delete(
         if not yes:
             typer.confirm(f"Delete {what} in namespace {rendering.namespace}?", abort=True, err=True)
         removal.delete(from_, rendering, data=data)
+
+
+def scale_down(
+    overlay: Overlay = DEV,
+    context: Context = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Let everything go on.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Emergency: suspend schedules and work, stop executors; answers, data and back-ups stay.
+
+    It is no kill switch: halt trading first (docs/operations.md).
+    """
+    with target(overlay, context, PATIENCE_S) as (to, rendering):
+        if not yes and not undo:
+            typer.confirm(f"Stop all work in namespace {rendering.namespace}?", abort=True, err=True)
+        (brake.scale_up if undo else brake.scale_down)(to, rendering.manifests)

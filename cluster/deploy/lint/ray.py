@@ -11,6 +11,7 @@ from cluster.deploy.lint.finding import Finding, error
 from cluster.deploy.manifests import Manifest
 
 _UPGRADES = ("NewCluster", "NewClusterWithIncrementalUpgrade", "None")
+_CLUSTER_UPGRADES = ("Recreate", "None")
 _SUBMISSIONS = ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
 _AUTHENTICATIONS = ("token", "disabled")
 
@@ -20,6 +21,7 @@ def ray_findings(manifests: Sequence[Manifest]) -> Iterator[Finding]:
     for manifest in manifests:
         spec = manifest.get("spec", {})
         if manifest["kind"] == "RayCluster":
+            yield from _one_of(manifest, spec.get("upgradeStrategy", {}), "type", _CLUSTER_UPGRADES)
             yield from _cluster(manifest, spec)
         elif manifest["kind"] == "RayService":
             yield from _one_of(manifest, spec.get("upgradeStrategy", {}), "type", _UPGRADES)

@@ -72,6 +72,7 @@ class FakeApi(Api):
             return found
         items = [one for key, one in self.objects.items() if key.rpartition("/")[0] == path]
         if not items and path.rpartition("/")[2] not in _COLLECTIONS:
+            # No object of that name, or no kind.
             raise NotFoundError(f"{path} is not there")
         return {"items": [one for one in items if _chosen(one, dict(query))]}
 
