@@ -29,6 +29,7 @@ for command in (
     manifests.template,
     manifests.dry_run,
     manifests.diff,
+    manifests.chart,
     trials.load_test,
     data.backup,
     data.restore,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import shutil
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from cluster.deploy import apply
+from cluster.deploy.chart.files import NAME, chart_files
+from cluster.deploy.chart.package import write_chart
 from cluster.deploy.commands.session import DEV, FAILED, AsJson, Context, Overlay, failures_told, rendered, session
 from cluster.deploy.lint.overlay import findings
 from cluster.deploy.manifests import as_yaml
@@ -55,3 +61,19 @@ def diff(overlay: Overlay = DEV, context: Context = None) -> None:
     if text:
         raise typer.Exit(FAILED)
     typer.echo("the cluster holds what the overlay says", err=True)
+
+
+def chart(
+    overlay: Overlay = DEV,
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(".alpharay/chart"),
+) -> None:
+    """Write the overlay as a Helm chart, with values for images, replicas, resources, storage, domains."""
+    version = importlib.metadata.version("alpharay")
+    with failures_told():
+        rendering = rendered(overlay)
+    folder = output / overlay.name
+    # What an earlier version brought and this one has not must not stay in the chart.
+    shutil.rmtree(folder / NAME, ignore_errors=True)
+    files = chart_files(rendering, version)
+    archive = write_chart(files, folder, version)
+    typer.echo(f"{archive}: {len(files)} files")
