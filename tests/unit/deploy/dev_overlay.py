@@ -16,7 +16,6 @@ from cluster.deploy.manifests import Rendering
 OVERLAYS = Path(__file__).resolve().parents[3] / "cluster/overlays"
 
 
-@lru_cache(maxsize=4)
 def rendered_text(name: str = "dev") -> str:
     """Return an overlay as kubectl renders it; the test is left out where there is no kubectl."""
     try:
@@ -30,8 +29,14 @@ def rendered_text(name: str = "dev") -> str:
 
 def rendering(name: str = "dev") -> Rendering:
     """Return an overlay's objects, the caller's to change."""
+    return copy.deepcopy(_parsed(name))
+
+
+@lru_cache(maxsize=4)
+def _parsed(name: str) -> Rendering:
     manifests = tuple(one for one in yaml.load_all(rendered_text(name), yaml.CSafeLoader) if one)
-    return copy.deepcopy(Rendering(name, manifests[1]["metadata"]["namespace"], manifests))
+    namespace = next(one["metadata"]["namespace"] for one in manifests if "namespace" in one["metadata"])
+    return Rendering(name, namespace, manifests)
 
 
 def chosen(manifests: Any, kind: str, name: str) -> Any:
