@@ -23,6 +23,7 @@ class Image:
     command: Sequence[str] = ()
     user: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = "SIGTERM"
 
 
 def write_archive(root: Path, image: Image, archive: Path) -> None:
@@ -58,6 +59,7 @@ def _configuration(image: Image, layer: str) -> dict[str, object]:
             "Cmd": list(image.command) or None,
             "User": image.user,
             "WorkingDir": "/",
+            "StopSignal": image.stop_signal,
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
         # Whoever builds on top counts the layers by their history.

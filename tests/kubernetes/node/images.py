@@ -37,6 +37,8 @@ POSTGRES = Image(
     command=["postgres"],
     user="999:999",
     environment={"PATH": "/opt/postgres/bin:/usr/local/bin:/usr/bin:/bin", "PGDATA": "/var/lib/postgresql/18/docker"},
+    # As upstream's: sessions are ended, not waited for.
+    stop_signal="SIGINT",
 )
 VALKEY = Image("docker.io/valkey/valkey:9", command=["valkey-server"], user="999:999")
 KEEP_IMAGE = "ALPHARAY_NODE_KEEP_IMAGE"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.kubernetes.node.folders import KUBERAY
 from tests.kubernetes.node.kubectl import kubectl
 from tests.kubernetes.node.programs import module_folder
@@ -9,6 +11,15 @@ from tests.kubernetes.node.programs import module_folder
 NAMESPACE = "kuberay-system"
 IMAGE = f"quay.io/kuberay/operator:v{KUBERAY}"
 MODULE = "github.com/ray-project/kuberay/ray-operator"
+
+# Its own manifest allows it a tenth of a processor and asks for an answer within a second. A busy machine ends it
+# for that again and again, and while it waits for its start nothing is repaired.
+_PATIENCE = {
+    "name": "kuberay-operator",
+    "resources": {"limits": {"cpu": None}},
+    "livenessProbe": {"timeoutSeconds": 10, "failureThreshold": 12},
+    "readinessProbe": {"timeoutSeconds": 10},
+}
 
 
 def install() -> None:
@@ -21,4 +32,6 @@ def install() -> None:
         # Its kustomization names the default namespace for everything.
         text=manifests.replace("namespace: default\n", f"namespace: {NAMESPACE}\n"),
     )
+    patch = {"spec": {"template": {"spec": {"containers": [_PATIENCE]}}}}
+    kubectl("-n", NAMESPACE, "patch", "deployment", "kuberay-operator", "-p", json.dumps(patch))
     kubectl("-n", NAMESPACE, "rollout", "status", "deployment/kuberay-operator", "--timeout=180s", seconds=200.0)
