@@ -1,0 +1,133 @@
+"""Back-ups made now, restores, and the emergency brake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cluster.deploy.back_up import back_up, restore_base, restore_database
+from cluster.deploy.errors import DeployError
+from cluster.deploy.rollout import Target
+from cluster.deploy.scale_down import scale_down, scale_up
+from tests.unit.deploy.dev_overlay import chosen, rendering
+from tests.unit.deploy.fake_cluster import FakeApi, FakeKubectl, settle
+
+
+class Cluster(FakeApi):
+    """The overlay of prod, whose Jobs end at once and say what they did."""
+
+    def __init__(self, *, jobs_end_well: bool = True) -> None:
+        super().__init__("alpharay-prod")
+        self.jobs_end_well = jobs_end_well
+        self.made: list[dict[str, Any]] = []
+        self.kubectl = FakeKubectl(self)
+        for one in rendering("prod").manifests:
+            if one["kind"] in {"CronJob", "StatefulSet", "Deployment", "RayCluster"}:
+                found = self.put(one["apiVersion"], one["kind"], one["metadata"]["name"], spec=one["spec"])
+                found["metadata"]["uid"] = "u-1"
+                settle(found)
+
+    def ask(self, method: str, path: str, **arguments: Any) -> Any:
+        answer = super().ask(method, path, **arguments)
+        if method == "POST":
+            job = self.objects[f"{path}/{arguments['body']['metadata']['name']}"]
+            name = job["metadata"]["name"]
+            self.made.append(job)
+            state = "Complete" if self.jobs_end_well else "Failed"
+            job["status"] = {"conditions": [{"type": state, "status": "True", "message": "BackoffLimitExceeded"}]}
+            phase = "Succeeded" if self.jobs_end_well else "Failed"
+            ended = {"name": "main", "ready": False, "state": {"terminated": {"exitCode": int(not self.jobs_end_well)}}}
+            self.pod(f"{name}-pod", {"job-name": name}, phase=phase, conditions=[], containerStatuses=[ended])
+            self.logs[f"{name}-pod"] = f"reading\n{name.rpartition('-')[0]} is made\n"
+        return answer
+
+    def back_up(self, only: str | None = None) -> list[str]:
+        return back_up(self, only, timeout_s=0.1, report=lambda *_: None)
+
+
+def environment(job: dict[str, Any]) -> dict[str, str | None]:
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one.get("value") for one in container["env"]}
+
+
+def test_all_back_ups_are_made_and_none_is_restored() -> None:
+    cluster = Cluster()
+    assert cluster.back_up() == [
+        "back-up-base is made",
+        "back-up-configuration is made",
+        "back-up-database is made",
+    ]
+    for job in cluster.made:
+        (owner,) = job["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"]) == ("CronJob", "u-1")
+        assert job["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"] == "manual"
+
+
+def test_one_back_up_can_be_asked_for_and_an_unknown_one_is_told_those_there_are() -> None:
+    cluster = Cluster()
+    assert cluster.back_up("database") == ["back-up-database is made"]
+    with pytest.raises(DeployError, match="no back-up 'kafka'; there are base, configuration, database"):
+        cluster.back_up("kafka")
+
+
+def test_a_back_up_that_fails_is_told_with_its_log() -> None:
+    cluster = Cluster(jobs_end_well=False)
+    with pytest.raises(DeployError, match="failed: BackoffLimitExceeded") as raised:
+        cluster.back_up("database")
+    assert any("back-up-database is made" in line for line in raised.value.evidence)
+
+
+def test_without_the_component_it_is_said_that_it_is_missing() -> None:
+    with pytest.raises(DeployError, match="lacks the component back-up"):
+        back_up(FakeApi(), None, timeout_s=0.1, report=lambda *_: None)
+
+
+def test_a_restore_names_its_back_up_and_keeps_the_other_variables() -> None:
+    cluster = Cluster()
+    restore_database(cluster, "20261121T020000Z.dump", timeout_s=0.1, report=lambda *_: None)
+    (job,) = cluster.made
+    assert environment(job)["BACK_UP"] == "20261121T020000Z.dump"
+    assert environment(job)["PGHOST"] == "postgres"
+    assert "suspend" not in job["spec"]
+
+
+@pytest.mark.parametrize("jobs_end_well", [True, False])
+def test_postgres_is_stopped_for_a_base_and_started_again_whatever_happens(jobs_end_well: bool) -> None:
+    cluster = Cluster(jobs_end_well=jobs_end_well)
+    cluster.asked.clear()
+    try:
+        restore_base(cluster, "latest", timeout_s=0.1, report=lambda *_: None)
+        assert jobs_end_well
+    except DeployError:
+        assert not jobs_end_well
+    path = "/apis/apps/v1/namespaces/alpharay-prod/statefulsets/postgres"
+    steps = [method for method, at in cluster.asked if method != "GET" and (at == path or at.endswith("/jobs"))]
+    assert steps == ["PATCH", "POST", "PATCH"]
+    assert cluster.objects[path]["spec"]["replicas"] == 1
+
+
+def test_a_base_is_not_restored_over_a_database_that_still_runs() -> None:
+    cluster = Cluster()
+    cluster.pod("postgres-0", {"app": "postgres"})
+    with pytest.raises(DeployError, match="PostgreSQL: not ready after"):
+        restore_base(cluster, "latest", timeout_s=0.05, report=lambda *_: None)
+    assert cluster.made == []
+
+
+def test_the_brake_stops_what_acts_and_leaves_answers_data_and_back_ups() -> None:
+    cluster, manifests = Cluster(), rendering("prod").manifests
+    target = Target(cluster.kubectl, cluster, 0.1, lambda *_: None)
+    stopped = scale_down(target, manifests)
+    assert {"CronJob/ingest", "RayCluster/work", "Deployment/executor"} <= set(stopped)
+    assert not {"CronJob/back-up-database", "Deployment/valkey", "CronJob/restore-base"} & set(stopped)
+    executor = cluster.read("apps/v1", "Deployment", "executor")
+    work = cluster.read("ray.io/v1", "RayCluster", "work")
+    assert executor is not None
+    assert work is not None
+    assert executor["spec"]["replicas"] == 0
+    assert work["spec"]["suspend"] is True
+
+    assert scale_up(target, manifests) == stopped
+    assert executor["spec"]["replicas"] == chosen(manifests, "Deployment", "executor")["spec"]["replicas"]
+    assert work["spec"]["suspend"] is False
