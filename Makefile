@@ -37,10 +37,10 @@ lint: packages-dev ## style, types and import rules
 	$(BIN)/lint-imports
 
 unit: packages-dev ## tests that need no server
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit -n auto --dist worksteal
 
 integration: packages-dev ## tests against real servers
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/integration --durations=15
 
 test-kubernetes: packages-dev ## tests on a real Kubernetes node (root, Debian, Go; builds for half an hour the first time)
 	$(BIN)/python -m pytest tests/kubernetes --timeout=5400
