@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,11 +25,13 @@ from alpharay.load.ramp import Ramp
 from alpharay.store.migrate import migrate
 from benchmarks.signal_data import store_market
 from cluster.local.port import free_port
+from serve_apps.edges.waiting_room import MOST_WAITING
 
 pytestmark = pytest.mark.timeout(400)
 
 USUAL_RATE = 20.0
 MOST_IN_FLIGHT = 2000
+MORE_THAN_MAY_WAIT = 2 * MOST_WAITING
 
 
 @dataclass
@@ -43,12 +47,20 @@ class Service:
         with httpx.Client(base_url=self.url, trust_env=False, timeout=20.0) as client:
             return {client.get("/status").json()["process_id"] for _ in range(40)}
 
-    async def load(self, *ramps: Ramp) -> list[Outcome]:
-        """Send what the ramps say, one after the other, over as many connections as it takes."""
+    def client(self) -> httpx.AsyncClient:
+        """Return a client of as many connections as it takes."""
         limits = httpx.Limits(max_connections=MOST_IN_FLIGHT, max_keepalive_connections=MOST_IN_FLIGHT)
-        async with httpx.AsyncClient(trust_env=False, timeout=60.0, limits=limits) as client:
-            headers = {"content-type": "application/json"}
-            request = client.build_request("POST", f"{self.url}/generate_signal", headers=headers, content=self.body)
+        return httpx.AsyncClient(trust_env=False, timeout=60.0, limits=limits)
+
+    def request(self, client: httpx.AsyncClient) -> httpx.Request:
+        """Return the question for a signal."""
+        headers = {"content-type": "application/json"}
+        return client.build_request("POST", f"{self.url}/generate_signal", headers=headers, content=self.body)
+
+    async def load(self, *ramps: Ramp) -> list[Outcome]:
+        """Send what the ramps say, one after the other."""
+        async with self.client() as client:
+            request = self.request(client)
             found: list[Outcome] = []
             pending = []
             for ramp in ramps:
@@ -57,6 +69,28 @@ class Service:
             for task in pending:
                 found += await task
             return found
+
+    async def more_than_may_wait(self) -> tuple[httpx.Response, list[httpx.Response]]:
+        """Send them while no replica runs; return the answer that came meanwhile, and those that came when all ran."""
+        async with self.client() as client:
+            with stopped(self.processes()):
+                pending = [asyncio.create_task(client.send(self.request(client))) for _ in range(MORE_THAN_MAY_WAIT)]
+                done, _ = await asyncio.wait(pending, timeout=8.0, return_when=asyncio.FIRST_COMPLETED)
+            assert done, "everyone waits for replicas that do not run"
+            first = done.pop().result()
+            return first, await asyncio.gather(*pending)
+
+
+@contextmanager
+def stopped(processes: set[int]) -> Iterator[None]:
+    """Keep the processes from running."""
+    try:
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
 
 
 @dataclass
@@ -144,9 +178,13 @@ def test_in_a_burst_of_ten_times_the_load_everyone_is_answered_or_told_when_to_c
     assert set(statuses(outcomes)) <= {(200, False), (503, True)}, statuses(outcomes)
     assert len(outcomes) == usual.requests * 2 + burst.requests
 
-    # All at once, more than may wait: who is turned away learns it at once, and the others are served.
-    outcomes = asyncio.run(service.load(Ramp(4000.0, 4000.0, 0.15)))
-    assert set(statuses(outcomes)) == {(200, False), (503, True)}, statuses(outcomes)
+
+@pytest.mark.slow
+def test_who_finds_the_waiting_room_full_learns_at_once_when_to_come_again(service: Service) -> None:
+    first, answers = asyncio.run(service.more_than_may_wait())
+    assert (first.status_code, first.headers["retry-after"]) == (503, "1")
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
     assert set(statuses(asyncio.run(service.load(Ramp(5.0, 5.0, 1.0))))) == {(200, False)}
 
 
