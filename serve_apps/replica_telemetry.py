@@ -9,12 +9,15 @@ from ray.util.metrics import Gauge
 from alpharay.settings import settings
 from alpharay.telemetry.mirror import start_mirror
 from alpharay.telemetry.trace_export import start_tracing
+from serve_apps.request_log import write_beside_replica
 from serve_apps.serve_log import log_through_serve
 
 
 def observe_replica(application: str) -> None:
     """Log through Serve, and export spans where the settings say so; call it first of all in a replica."""
-    log_through_serve()
+    replica = serve.get_replica_context()
+    labels = {"application": replica.app_name, "deployment": replica.deployment, "replica": replica.replica_tag}
+    write_beside_replica(log_through_serve(), labels)
     start_tracing(settings(), application)
 
 

@@ -43,8 +43,8 @@ class OwnFields(logging.Filter):
         return True
 
 
-def log_through_serve() -> None:
-    """Send the library's log lines through Serve's logger, so that they are JSON lines in the replica's file."""
+def log_through_serve() -> Redaction:
+    """Send the library's log lines through Serve's logger, into the replica's file; return what hides secrets."""
     redaction = Redaction(secrets_of(settings()))
     logger = logging.getLogger(SERVE_LOGGER)
     # One of this kind only, however many services live in the process.
@@ -62,3 +62,4 @@ def log_through_serve() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+    return redaction

@@ -42,6 +42,7 @@ from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_scaling import CPU_REQUEST, MEMORY_REQUEST, signal_autoscaler
 from serve_apps.signal_service import SignalService
 from serve_apps.signal_stream import LONGEST_STREAM_S, StreamPlaces
+from serve_apps.web.shortcut import with_shortcuts
 
 ACCESS = (
     AccessRule("/generate_signal*", READ),
@@ -119,9 +120,8 @@ class SignalServer(MeasuredReplica):
             analytics=self._analytics,
             places=StreamPlaces(self._is_ending, longest_s=stream_seconds()),
         )
-        api.add_middleware(self.in_flight.counted)
         show_replica_metrics(api)
-        return GuardedApplication(api, self._edges)
+        return GuardedApplication(api, self._edges, self.in_flight.counted(with_shortcuts(api)))
 
     def check_health(self) -> None:
         """Raise when the replica must be replaced; no database is asked."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from starlette.routing import Route
 
 import alpharay
 from alpharay.signals.refusal import Refusal, RefusedError
 from alpharay.signals.request import MOST_REQUESTS
 from alpharay.telemetry.spans import span
 from serve_apps.edges.edges import Edges
+from serve_apps.request_log import tell_request
 from serve_apps.signal_analytics import SignalAnalytics
 from serve_apps.signal_analytics_api import ANALYTICS_PATHS, add_analytics
 from serve_apps.signal_components import SignalComponents
@@ -31,6 +30,7 @@ from serve_apps.web.error_routes import add_error_routes
 from serve_apps.web.errors import STATUS, error_response, shown_error
 from serve_apps.web.health_routes import HealthTexts, add_health_routes, add_metrics_route, add_status_route
 from serve_apps.web.json_body import read_json_body
+from serve_apps.web.shortcut import take_shortcut
 
 BODY_LIMIT_BYTES = 4096
 BATCH_LIMIT_BYTES = 64 * 1024
@@ -39,7 +39,6 @@ PATHS = (
     "/status", "/metrics", "/docs",
 )  # fmt: skip
 
-log = logging.getLogger("ray.serve")
 """Serve's own logger: its JSON lines carry route, replica and request id."""
 
 
@@ -129,8 +128,7 @@ def _add_signals(api: FastAPI, service: SignalService, metrics: SignalMetrics) -
             operation_id=f"{prefix}generate_signal",
             openapi_extra=signal_operation(BODY_LIMIT_BYTES),
         )(generate_signal)
-        # What is asked most goes past FastAPI's reading of a request, a tenth of the whole, which it makes no use of.
-        api.router.routes.insert(0, Route(f"/{prefix}generate_signal", generate_signal, methods=["POST"]))
+        take_shortcut(api, f"/{prefix}generate_signal", generate_signal)
         api.post(
             f"/{prefix}generate_signals",
             summary=f"Ask for up to {MOST_REQUESTS} signals",
@@ -142,13 +140,12 @@ def _add_signals(api: FastAPI, service: SignalService, metrics: SignalMetrics) -
 def _note(metrics: SignalMetrics, request: Request, made: Answered | Refusal, elapsed: float) -> None:
     """Count and log one answer, or why there is none."""
     told = {"latency_ms": round(elapsed * 1000.0, 3), "request_id": request_id(request)}
-    metrics.seconds.observe(elapsed)
     if isinstance(made, Refusal):
-        metrics.requests.labels(made.code).inc()
-        log.info("signal refused", extra={"code": made.code, "field": made.field, "value": made.value, **told})
+        metrics.count(made.code, elapsed)
+        tell_request("signal refused", {"code": made.code, "field": made.field, "value": made.value, **told})
     else:
-        metrics.requests.labels(made.action).inc()
-        log.info("signal", extra={"symbol": made.symbol, "action": made.action, "replayed": made.replayed, **told})
+        metrics.count(made.action, elapsed)
+        tell_request("signal", {"symbol": made.symbol, "action": made.action, "replayed": made.replayed, **told})
 
 
 def _batch_answer(made: Answered | Refusal) -> dict[str, Any]:

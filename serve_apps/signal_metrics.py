@@ -38,6 +38,7 @@ class SignalMetrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self._outcomes: dict[str, Counter] = {}
         self.streams = self.gauge("streams", "Open streams of signals.")
         self.snapshot_age = self.gauge("snapshot_age_seconds", "Time since the snapshot was last confirmed.")
         self.refresh_failures = self.gauge("refresh_failures", "Times that the database could not be read.")
@@ -46,6 +47,15 @@ class SignalMetrics:
         self.published = self.gauge("published", "Signals that Kafka has acknowledged.")
         self.dropped = self.gauge("dropped", "Signals that were not published because the queue was full.")
         self.waiting = self.gauge("waiting", "Signals that wait for Kafka.")
+
+    def count(self, outcome: str, seconds: float) -> None:
+        """Count one answer."""
+        series = self._outcomes.get(outcome)
+        if series is None:
+            # To look up a series by its label costs more than to count.
+            series = self._outcomes[outcome] = self.requests.labels(outcome)
+        series.inc()
+        self.seconds.observe(seconds)
 
     def gauge(self, name: str, meaning: str) -> Gauge:
         """Return a new gauge of the service."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from alpharay.signals.request import EXAMPLE, MarketRequest, SignalBatch, Signal
 from alpharay.signals.snapshot import MarketView, utc
 from alpharay.signals.trading_state import TradingState
 from alpharay.store.remembered_answers import MemoryUnavailableError, RememberedAnswers
+from alpharay.telemetry.identifiers import new_identifier
 from serve_apps.background_copy import BackgroundCopy
 from serve_apps.signal_conclusions import Conclusions
 from serve_apps.signal_refresh import SnapshotRefresher
@@ -131,7 +131,7 @@ class SignalService:
         """Answer the request in a JSON body; raises RefusedError."""
         request = read_request(body, self._default_quote)
         if request.signal_id is None:
-            view, made = self._answer(request, uuid.uuid4().hex, request_id)
+            view, made = self._answer(request, new_identifier(), request_id)
             self._publish(view, made)
             return Answered(_encoder.encode(made), view.symbol, made.action, replayed=False)
         try:

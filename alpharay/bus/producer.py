@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -12,6 +11,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from alpharay.bus.codec import encode
+from alpharay.telemetry.identifiers import new_identifier
 from alpharay.telemetry.origin import CORRELATION_ID, TRACEPARENT, current_origin
 from alpharay.telemetry.spans import span
 
@@ -158,7 +158,7 @@ class MessageProducer:
 def _headers(correlation_id: str | None, told: Mapping[str, str]) -> dict[str, str]:
     origin = current_origin()
     known = correlation_id or told.get(CORRELATION_ID) or (None if origin is None else origin.correlation_id)
-    headers = {**told, CORRELATION_ID: known or uuid.uuid4().hex}
+    headers = {**told, CORRELATION_ID: known or new_identifier()}
     # A span under way is nearer than the one that was told when the message was stored: its parent is that one.
     if origin is not None and origin.traceparent is not None:
         headers[TRACEPARENT] = origin.traceparent

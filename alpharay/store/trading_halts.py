@@ -11,7 +11,6 @@ memory.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +22,7 @@ from psycopg.rows import TupleRow
 
 from alpharay.risk.circuit_breaker import BreakerState, Phase, breaker_settings
 from alpharay.risk.limits import OpeningHalt, RiskLimits
+from alpharay.telemetry.identifiers import new_identifier
 
 ALL_ACCOUNTS = "*"
 PAPER = "paper"
@@ -324,7 +324,7 @@ def _append(
     for name, text in (("actor", actor), ("reason", reason)):
         if not text.strip():
             raise ValueError(f"{name} of a change must say something, was {text!r}")
-    event_id = event_id or uuid.uuid4().hex
+    event_id = event_id or new_identifier()
     made = connection.execute(
         "INSERT INTO trading_events (event_id, account, kind, actor, reason, details) "
         "VALUES (%s, %s, %s, %s, %s, %s::jsonb) ON CONFLICT (event_id) DO NOTHING",

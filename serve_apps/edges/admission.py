@@ -10,6 +10,8 @@ from serve_apps.edges.call import call_of
 from serve_apps.edges.identity import Identity
 from serve_apps.edges.rate_limit import RateLimit, too_many
 
+KNOWN_PATHS = 256
+
 
 class Admission:
     """Lets a request through or raises RefusedError; attempts without a valid key count for their address."""
@@ -19,14 +21,26 @@ class Admission:
         self._rules = rules
         self._identity = identity
         self._rate_limit = rate_limit
+        self._needed: dict[tuple[str, str], str | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = route_path(scope)
-        needed = self._rules.scope_needed(scope["method"], path)
+        needed = self._scope_needed(scope["method"], path)
         if needed is not None:
             await self._admit(scope, path, needed)
         await self._app(scope, receive, send)
+
+    def _scope_needed(self, method: str, path: str) -> str | None:
+        asked = (method, path)
+        try:
+            return self._needed[asked]
+        except KeyError:
+            needed = self._rules.scope_needed(method, path)
+            # Whoever asks for paths that do not exist must not fill the memory.
+            if len(self._needed) < KNOWN_PATHS:
+                self._needed[asked] = needed
+            return needed
 
     async def _admit(self, scope: Scope, path: str, needed: str) -> None:
         call = call_of(scope)

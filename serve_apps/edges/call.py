@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
+from alpharay.telemetry.identifiers import new_identifier
 from alpharay.telemetry.origin import Origin, clean_correlation_id, valid_traceparent
 from serve_apps.edges.client import Client
 
@@ -47,7 +47,7 @@ def begin_call(scope: Scope) -> tuple[Scope, Call]:
         return {**scope, _KEY: call}, call
     told = b"x-correlation-id"
     if request_id is None:
-        request_id, told = (uuid.uuid4().hex if traceparent is None else traceparent[3:35]), _REQUEST_ID
+        request_id, told = (new_identifier() if traceparent is None else traceparent[3:35]), _REQUEST_ID
     shown = request_id.encode()
     call = Call(Origin(request_id, traceparent), headers=[(told, shown)])
     others = [one for one in scope["headers"] if one[0] != _REQUEST_ID]

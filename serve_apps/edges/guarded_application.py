@@ -29,9 +29,10 @@ _TOLD_HEADERS = (
 class GuardedApplication:
     """The ASGI application that Serve gets: a request goes from the outermost edge to the application inside."""
 
-    def __init__(self, api: FastAPI, edges: Edges) -> None:
+    def __init__(self, api: FastAPI, edges: Edges, inside: ASGIApp | None = None) -> None:
+        """Stand before `inside`, which is the API with what is in front of it, or before the API itself."""
         self._api = api
-        inner = Admission(BodyLimit(api, edges.max_bytes), edges.rules, edges.identity, edges.rate_limit)
+        inner = Admission(BodyLimit(inside or api, edges.max_bytes), edges.rules, edges.identity, edges.rate_limit)
         refusals = Refusals(TimeLimit(inner, edges.time_limit_s), edges.metrics)
         allowed = list(edges.allowed_origins)
         # Preflight requests carry no key: they are answered before anyone asks for one.

@@ -24,6 +24,9 @@ log = logging.getLogger("ray.serve")
 class Windows(Protocol):
     """What counts for all replicas."""
 
+    def held(self, client: str) -> Window | None:
+        """Count one request of a client without a question to anyone; None where that cannot be."""
+
     async def count(self, client: str) -> Window:
         """Count one request of a client."""
 
@@ -86,6 +89,8 @@ class RateLimit:
     async def _window(self, client: str) -> Window | None:
         if self._shared is None:
             return self._local.count(client)
+        if not self.degraded and (held := self._shared.held(client)) is not None:
+            return held
         if not self.degraded or self._clock() >= self._retry_at:
             # While it is away one request a second tries again; the others do not wait for it.
             self._retry_at = self._clock() + RETRY_S

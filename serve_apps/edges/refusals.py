@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alpharay.signals.refusal import RefusedError
 from serve_apps.edges.call import call_of
 from serve_apps.edges.edge_metrics import EdgeMetrics
+from serve_apps.request_log import tell_request
 from serve_apps.web.errors import error_response
-
-log = logging.getLogger("ray.serve")
 
 
 class Refusals:
@@ -41,9 +38,9 @@ class Refusals:
                 raise
             call, refusal = call_of(scope), error.refusal
             self._metrics.refusals.labels(refusal.code).inc()
-            log.info(
+            tell_request(
                 "request refused",
-                extra={
+                {
                     "code": refusal.code,
                     "field": refusal.field,
                     "client": None if call.client is None else call.client.name,

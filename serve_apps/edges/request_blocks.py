@@ -40,18 +40,26 @@ class RequestBlocks:
         self._clock = clock
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
-    async def count(self, client: str) -> Window:
-        """Count one request; raises RedisError or OSError when it must be asked for and Redis does not answer."""
+    def held(self, client: str) -> Window | None:
+        """Count one request by a number that is held; None when there is none."""
         now = self._clock()
         held = self._held.get(client)
-        if held is not None and now >= held.ends_at:
+        if held is None or not held.ranges or now >= held.ends_at:
+            return None
+        numbers = held.ranges.popleft()
+        if len(numbers) > 1:
+            held.ranges.appendleft(numbers[1:])
+        return Window(numbers[0], held.ends_at - now)
+
+    async def count(self, client: str) -> Window:
+        """Count one request; raises RedisError or OSError when it must be asked for and Redis does not answer."""
+        known = self.held(client)
+        if known is not None:
+            return known
+        held = self._held.get(client)
+        if held is not None and self._clock() >= held.ends_at:
             del self._held[client]
             held = None
-        if held is not None and held.ranges:
-            numbers = held.ranges.popleft()
-            if len(numbers) > 1:
-                held.ranges.appendleft(numbers[1:])
-            return Window(numbers[0], held.ends_at - now)
         size = 1 if held is None else min(max((self._limit - held.newest) // SHARE_OF_REST, 1), MOST_AT_ONCE)
         window = await self._shared.take(client, size)
         self._keep(client, window, size)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
@@ -18,13 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from alpharay.signals.refusal import RefusedError
+from alpharay.telemetry.identifiers import new_identifier
 from alpharay.telemetry.origin import clean_correlation_id, current_origin
+from serve_apps.request_log import tell_request
 from serve_apps.web.errors import error_response
 from serve_apps.web.json_body import read_json_body
 
 JSON = "application/json"
 
-log = logging.getLogger("ray.serve")
 """Serve's own logger: its JSON lines carry route, replica and request id."""
 
 
@@ -90,9 +89,9 @@ class Answers:
         elapsed = time.perf_counter() - started
         self._requests.labels(route, outcome).inc()
         self._seconds.labels(route).observe(elapsed)
-        log.info(
+        tell_request(
             self._service,
-            extra={
+            {
                 "asked": route,
                 "outcome": outcome,
                 "latency_ms": round(elapsed * 1000.0, 3),
@@ -109,7 +108,7 @@ def request_id(request: Request) -> str:
     if given is None:
         origin = current_origin()
         given = clean_correlation_id(request.headers.get("x-request-id")) if origin is None else origin.correlation_id
-        given = given or uuid.uuid4().hex
+        given = given or new_identifier()
         request.state.request_id = given
     return given
 

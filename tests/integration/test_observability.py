@@ -144,7 +144,7 @@ def test_a_requests_path_is_one_trace_and_one_id_from_http_through_kafka_to_the_
         texts = [file.read_text(errors="replace") for file in folder.glob(pattern)]
         return [json.loads(line) for text in texts for line in text.splitlines() if request_id in line and "{" in line]
 
-    (answered,) = wait_for(lambda: lines("serve/replica_*"), "the line of the answer")
+    (answered,) = wait_for(lambda: lines("serve/requests_*"), "the line of the answer")
     assert (answered["correlation_id"], answered["trace_id"], answered["symbol"]) == (request_id, TRACE_ID, "SOL/USD")
     (written,) = wait_for(lambda: lines("worker-*.err"), "the line of the consumer")
     assert (written["event"], written["trace_id"]) == ("sink.batch_written", TRACE_ID)

@@ -155,7 +155,7 @@ def test_the_request_id_is_echoed_once_and_is_in_the_log_and_on_kafka(service: S
 
     def logged() -> bool:
         lines = [
-            line for file in folder.glob("replica_*") for line in file.read_text().splitlines() if request_id in line
+            line for file in folder.glob("requests_*") for line in file.read_text().splitlines() if request_id in line
         ]
         return len(lines) == 1 and json.loads(lines[0])["symbol"] == "SOL/USD"
 

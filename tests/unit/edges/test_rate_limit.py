@@ -28,6 +28,9 @@ class Shared:
         self.asked = 0
         self._windows = LocalWindows(60.0, clock)
 
+    def held(self, client: str) -> None:
+        """Nothing is held: it is asked each time."""
+
     async def count(self, client: str) -> Window:
         self.asked += 1
         if self.down:
@@ -146,6 +149,9 @@ def test_without_redis_it_acts_as_configured_tells_so_and_recovers_by_itself(wit
 
 def test_a_redis_that_hangs_is_waited_for_once_and_not_long(monkeypatch: pytest.MonkeyPatch) -> None:
     class Hanging:
+        def held(self, client: str) -> None:
+            """Nothing is held."""
+
         async def count(self, client: str) -> Window:
             await asyncio.Event().wait()
             raise AssertionError(client)

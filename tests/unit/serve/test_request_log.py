@@ -1,0 +1,113 @@
+"""Lines of requests: their shape, their secrets, their bound, and what cannot be written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from logging.handlers import MemoryHandler, RotatingFileHandler
+from pathlib import Path
+
+import pytest
+
+from alpharay.telemetry.origin import Origin, caused_by
+from alpharay.telemetry.redaction import Redaction
+from serve_apps import request_log
+from serve_apps.request_log import RequestLog, tell_request, write_beside_replica
+
+LABELS = {"application": "signal", "replica": "r1"}
+
+
+def written(tell: Callable[[RequestLog], None], **options: float) -> list[dict[str, object]]:
+    """Return the lines of what `tell` tells, once all are written."""
+    texts: list[str] = []
+    log = RequestLog(texts.append, Redaction(["hunter22"]), LABELS, **options)
+    try:
+        tell(log)
+    finally:
+        log.close()
+    return [json.loads(line) for text in texts for line in text.splitlines()]
+
+
+def test_a_line_has_its_fields_its_labels_and_its_origin() -> None:
+    def tell(log: RequestLog) -> None:
+        with caused_by(Origin("id-1", f"00-{'a' * 32}-{'b' * 16}-01")):
+            log.tell("signal", {"symbol": "SOL/USD", "latency_ms": 0.5})
+        log.tell("signal", {"symbol": "BTC/USD"})
+
+    first, second = written(tell)
+    when = first.pop("asctime")
+    assert isinstance(when, str)
+    assert len(when) == len("2026-11-21 22:58:31,722")
+    assert first == {
+        "levelname": "INFO",
+        "message": "signal",
+        **LABELS,
+        "symbol": "SOL/USD",
+        "latency_ms": 0.5,
+        "correlation_id": "id-1",
+        "trace_id": "a" * 32,
+    }
+    assert "correlation_id" not in second
+
+
+def test_secrets_are_hidden() -> None:
+    (line,) = written(lambda log: log.tell("refused", {"value": "password=hunter22"}))
+    assert "hunter22" not in json.dumps(line)
+
+
+@pytest.mark.parametrize("value", ["\ud800", float("nan"), float("inf"), {1, 2}, object(), b"\xff", 1 << 80])
+def test_whatever_a_client_sent_ends_no_log(value: object) -> None:
+    def tell(log: RequestLog) -> None:
+        log.tell("refused", {"value": value})
+        log.tell("signal", {"symbol": "SOL/USD"})
+
+    assert [line["message"] for line in written(tell)][-1] == "signal"
+    assert len(written(tell)) == 2
+
+
+def test_more_than_may_wait_is_dropped_and_told() -> None:
+    def tell(log: RequestLog) -> None:
+        for place in range(5):
+            log.tell("signal", {"place": place})
+
+    lines = written(tell, most_waiting=3, every_s=60.0)
+    assert lines[0]["message"] == "request lines dropped"
+    assert lines[0]["lines"] == 2
+    assert [line["place"] for line in lines[1:]] == [0, 1, 2]
+
+
+def test_a_file_that_cannot_be_written_ends_no_log() -> None:
+    texts: list[str] = []
+    failed = threading.Event()
+
+    def write(text: str) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("no space left")
+        texts.append(text)
+
+    log = RequestLog(write, Redaction(), {}, every_s=0.01)
+    log.tell("signal", {})
+    assert failed.wait(30.0)
+    log.tell("last", {})
+    log.close(30.0)
+    assert "last" in "".join(texts)
+
+
+def test_in_a_replica_lines_stand_in_a_file_beside_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("ray.serve")
+    serve = RotatingFileHandler(tmp_path / "replica_signal_S_r1.log", maxBytes=1000, backupCount=2, delay=True)
+    monkeypatch.setattr(logger, "handlers", [MemoryHandler(1, target=serve)])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    monkeypatch.setattr(request_log, "_replica", None)
+    logger.manager._clear_cache()
+    write_beside_replica(Redaction(), LABELS)
+    tell_request("signal", {"symbol": "SOL/USD"})
+    assert request_log._replica is not None
+    request_log._replica.close()
+    (line,) = (tmp_path / "requests_signal_S_r1.log").read_text().splitlines()
+    assert json.loads(line)["symbol"] == "SOL/USD"
+    assert not (tmp_path / "replica_signal_S_r1.log").exists()
+    logger.manager._clear_cache()
