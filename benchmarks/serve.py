@@ -25,12 +25,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 from benchmarks.http_load import Load, post_json
 from benchmarks.local_ray import local_serve
 from benchmarks.report import Figures, machine, median, report, versions
-from benchmarks.signal_data import EXCHANGE, STRATEGIES, store_market
+from benchmarks.signal_data import EXCHANGE, STRATEGIES, store_market, store_market_with_model
 from cluster.local import kafka, postgres, valkey
 from cluster.local.port import LOOPBACK, free_port
 from cluster.local.topics import create_topics
@@ -127,6 +128,8 @@ class SignalBenchmark:
         answer = json.loads(self.burst("signal", 1, 1).last_body)
         assert answer["symbol"] == "SOL/USD", answer
         assert len(answer["strategies"]) == len(STRATEGIES), answer
+        silent = [one["name"] for one in answer["components"] if "abstains" in one["flags"]]
+        assert not silent, f"all components were to speak, not so {silent}"
         return [self._row(clients, rounds) for clients in CLIENTS]
 
     def _row(self, clients: int, rounds: int) -> dict[str, float]:
@@ -171,6 +174,10 @@ class SignalBenchmark:
 @contextmanager
 def _services(folder: Path) -> Iterator[tuple[float, str]]:
     """Start PostgreSQL, Kafka and Valkey with seeded data; yield SOL's last close and an API key."""
+    import psycopg
+
+    from alpharay.store.accounts import Account, open_account
+    from alpharay.store.ledger import book_capital
     from alpharay.store.migrate import migrate
     from serve_apps.edges.api_keys import new_key
 
@@ -180,9 +187,12 @@ def _services(folder: Path) -> Iterator[tuple[float, str]]:
         urls = {part.NAME: part.start(folder / part.NAME).url for part in parts}
         create_topics(urls[kafka.NAME])
         migrate(urls[postgres.NAME])
-        candles = {
-            symbol: store_market(urls[postgres.NAME], symbol, seed=place) for place, symbol in enumerate(SYMBOLS)
-        }
+        for place, symbol in enumerate(SYMBOLS[1:], 1):
+            store_market(urls[postgres.NAME], symbol, seed=place)
+        asked = store_market_with_model(urls[postgres.NAME], SYMBOLS[0])
+        with psycopg.connect(urls[postgres.NAME]) as connection:
+            open_account(connection, Account(account_id="paper", kind="paper", currency="USD"))
+            book_capital(connection, "paper", "opening", Decimal(100_000), time_ms=0)
         os.environ |= {
             "ALPHARAY_DATABASE_URL": urls[postgres.NAME],
             "ALPHARAY_KAFKA_BOOTSTRAP_SERVERS": urls[kafka.NAME],
@@ -190,7 +200,7 @@ def _services(folder: Path) -> Iterator[tuple[float, str]]:
             "ALPHARAY_API_KEYS": line,
             "ALPHARAY_RATE_LIMIT_PER_MINUTE": str(NEVER_REACHED),
         }
-        yield float(candles["SOL/USD"].close[-1]), key
+        yield float(asked.close[-1]), key
     finally:
         for part in parts:
             part.stop(folder / part.NAME)

@@ -14,15 +14,23 @@ from alpharay.bus.codec import encode
 from alpharay.bus.messages import CandleMessage, DiscoveredStrategy
 from alpharay.market.candles import VALUE_COLUMNS, Candles
 from alpharay.market.timeframe import last_closed_open_time, timeframe_ms
+from alpharay.models.signal_model import SignalModelSettings
+from alpharay.models.signal_model_codec import training_id
+from alpharay.models.signal_model_training import train_signal_model
 from alpharay.store.candle_partitions import ensure_partitions
 from alpharay.store.candle_writer import CandleWriter
+from alpharay.store.model_registry import activate_model, store_model
 from alpharay.store.strategies import store_strategy
 from alpharay.strategies.catalogue import CATALOGUE, strategy_named
 from alpharay.strategies.codec import strategy_to_json
 from alpharay.strategies.strategy import Strategy, strategy_id
+from benchmarks.signal_model import drifting_candles
 
 EXCHANGE = "generated"
 """Not the simulated exchange: the age of these candles is measured by this machine's clock."""
+
+QUICK_MODEL = SignalModelSettings(rounds=20, learning_rate=0.1, folds=4, bootstraps=200)
+"""What a model costs in a request does not hang on how long it learnt."""
 
 STRATEGIES = ("MACD_CROSSOVER", "PARABOLIC_SAR", "RSI_EMA_CROSSOVER", "DONCHIAN_BREAKOUT", "DOUBLE_EMA_CROSSOVER")
 
@@ -121,9 +129,29 @@ def store_market(
     names: tuple[str, ...] = STRATEGIES,
 ) -> Candles:
     """Store one generated market with its strategies and return its candles."""
-    assert set(names) <= set(CATALOGUE), f"not in the catalogue: {set(names) - set(CATALOGUE)}"
     candles = generated_candles(symbol, bars=bars, timeframe=timeframe, seed=seed)
+    store_candles_and_strategies(database_url, candles, names)
+    return candles
+
+
+def store_market_with_model(database_url: str, symbol: str, *, bars: int = 2_500) -> Candles:
+    """Store a market that a signal model can learn, its strategies and the model, which speaks; return its candles."""
+    last = last_closed_open_time(time.time_ns() // 1_000_000, "1h")
+    start = last - (bars - 1) * timeframe_ms("1h")
+    candles = drifting_candles(bars, seed=1, strength=0.6, symbol=symbol, exchange=EXCHANGE, start_ms=start)
+    store_candles_and_strategies(database_url, candles, STRATEGIES)
+    model = train_signal_model(candles, QUICK_MODEL)
+    assert model.card.evidence.promoted, "the model was to speak"
+    identity = training_id(candles, QUICK_MODEL)
+    with psycopg.connect(database_url) as connection:
+        store_model(connection, identity, model)
+        activate_model(connection, identity)
+    return candles
+
+
+def store_candles_and_strategies(database_url: str, candles: Candles, names: tuple[str, ...]) -> None:
+    """Store a market's candles, and strategies of the catalogue with their default parameters."""
+    assert set(names) <= set(CATALOGUE), f"not in the catalogue: {set(names) - set(CATALOGUE)}"
     store_candles(database_url, candles)
     with psycopg.connect(database_url) as connection:
         store_strategies(connection, candles, names)
-    return candles
