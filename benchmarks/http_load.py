@@ -72,8 +72,17 @@ async def _run(host: str, port: int, message: bytes, clients: int, requests: int
                 if time.perf_counter() > give_up_at:
                     break
                 started = time.perf_counter()
-                writer.write(message)
-                body = await asyncio.wait_for(_read_answer(reader), REQUEST_TIMEOUT_S)
+                try:
+                    writer.write(message)
+                    body = await asyncio.wait_for(_read_answer(reader), REQUEST_TIMEOUT_S)
+                except (asyncio.IncompleteReadError, ConnectionError) as error:
+                    # A proxy that reads its configuration anew closes what is idle; every client then asks again.
+                    if getattr(error, "partial", b""):
+                        raise
+                    writer.close()
+                    reader, writer = await asyncio.open_connection(host, port)
+                    writer.write(message)
+                    body = await asyncio.wait_for(_read_answer(reader), REQUEST_TIMEOUT_S)
                 latencies.append(time.perf_counter() - started)
         finally:
             writer.close()
