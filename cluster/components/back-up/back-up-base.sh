@@ -14,6 +14,11 @@ find . -maxdepth 1 -name '.*.partial' -mmin +1440 -exec rm -rf {} +
 name=$(date -u +%Y%m%dT%H%M%SZ)
 draft=.$name.partial
 trap 'rm -rf "$draft" .sha256.partial' EXIT
+# A new pod's address reaches what enforces the network policies after seconds: until then it is refused.
+for _ in $(seq 1 30); do
+  pg_isready --quiet --timeout=5 && break
+  sleep 2
+done
 pg_basebackup --pgdata="$draft" --format=tar --gzip --wal-method=stream --checkpoint=fast --no-password
 # The server has checked each page that it sent; here the archives are read to their ends.
 gzip --test "$draft"/*.gz

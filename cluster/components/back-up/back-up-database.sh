@@ -14,6 +14,11 @@ find . -maxdepth 1 -name '.*.partial' -mmin +1440 -delete
 name=$(date -u +%Y%m%dT%H%M%SZ).dump
 draft=.$name.partial
 trap 'rm -f "$draft"' EXIT
+# A new pod's address reaches what enforces the network policies after seconds: until then it is refused.
+for _ in $(seq 1 30); do
+  pg_isready --quiet --timeout=5 && break
+  sleep 2
+done
 pg_dump --format=custom --no-owner --no-privileges --lock-wait-timeout=60s --file="$draft"
 # Read to its end: a file that cannot be listed cannot be restored.
 pg_restore --file=/dev/null "$draft"

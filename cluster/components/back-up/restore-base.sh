@@ -14,10 +14,14 @@ if [ -z "$name" ] || [ ! -f "$name/base.tar.gz" ]; then
   find . -mindepth 1 -maxdepth 1 -type d ! -name '.*' -printf '  %f\n' | sort >&2
   exit 1
 fi
-if pg_isready --quiet --timeout=5; then
-  echo "error: PostgreSQL runs: kubectl scale statefulset/postgres --replicas=0, and create this job again" >&2
-  exit 1
-fi
+# Asked for a while: to a new pod the network policies refuse what they allow, until they have seen its address.
+for _ in $(seq 1 10); do
+  if pg_isready --quiet --timeout=5; then
+    echo "error: PostgreSQL runs: kubectl scale statefulset/postgres --replicas=0, and create this job again" >&2
+    exit 1
+  fi
+  sleep 2
+done
 (cd "$name" && sha256sum --check --quiet sha256)
 
 target=${PGDATA:?}

@@ -16,6 +16,12 @@ if [ -z "$name" ] || [ ! -f "$name" ]; then
 fi
 sha256sum --check --quiet "$name.sha256"
 
+# A new pod's address reaches what enforces the network policies after seconds: until then it is refused.
+for _ in $(seq 1 30); do
+  pg_isready --quiet --timeout=5 && break
+  sleep 2
+done
+
 database=${PGDATABASE:?}
 now=$(date -u +%Y%m%dT%H%M%SZ)
 restored=${database}_restored_$now

@@ -20,7 +20,8 @@ COMPONENTS = CLUSTER / "components"
 EVERYTHING = "prod with every option"
 # `external-kafka` takes the brokers away; `ingress` is the other door.
 OPTIONS = ("gpu-workers", "spot-workers", "canary", "ingress", "external-kafka", "back-up-s3")
-RENDERED = ("dev", "staging", "prod", EVERYTHING)
+OWN_PROMETHEUS = "dev with a Prometheus of its own"
+RENDERED = ("dev", "staging", "prod", EVERYTHING, OWN_PROMETHEUS)
 
 Document = dict[str, Any]
 
@@ -29,18 +30,24 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kube
 
 @lru_cache
 def render(overlay: str) -> tuple[Document, ...]:
-    """Return the objects of an overlay; of `EVERYTHING`, those of prod with the components that it leaves out."""
-    if overlay != EVERYTHING:
-        return _kustomize(OVERLAYS / overlay)
-    left_out = [one for one in OPTIONS if (COMPONENTS / one).is_dir()]
+    """Return the objects of an overlay, or of one with components that it leaves out."""
+    if overlay == EVERYTHING:
+        return _with("prod", OPTIONS)
+    if overlay == OWN_PROMETHEUS:
+        return _with("dev", ("observability",))
+    return _kustomize(OVERLAYS / overlay)
+
+
+def _with(overlay: str, components: tuple[str, ...]) -> tuple[Document, ...]:
+    said = yaml.safe_load((OVERLAYS / overlay / "kustomization.yaml").read_text())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder).resolve()
         content = {
-            "namespace": "alpharay-prod",
-            "resources": [os.path.relpath(OVERLAYS / "prod", path)],
-            "components": [os.path.relpath(COMPONENTS / one, path) for one in left_out],
-            # Added last: the tag of prod is set before.
-            "images": [{"name": "ghcr.io/alpharay/alpharay", "newTag": "0.1.0"}],
+            "namespace": said["namespace"],
+            "resources": [os.path.relpath(OVERLAYS / overlay, path)],
+            "components": [os.path.relpath(COMPONENTS / one, path) for one in components],
+            # Those of the overlay were set before.
+            "images": said.get("images", []),
         }
         (path / "kustomization.yaml").write_text(yaml.safe_dump(content))
         return _kustomize(path)

@@ -14,6 +14,7 @@ import pytest
 import ray
 import yaml
 
+from cluster.alert_rules import COPY, plain_rules
 from cluster.dashboards import DASHBOARDS, FOLDER, text
 from tests.unit.cluster.rendered import CLUSTER, COMPONENTS
 
@@ -88,9 +89,30 @@ def test_money_waits_for_nothing() -> None:
 def test_the_files_of_dashboards_are_what_the_module_makes() -> None:
     for dashboard in DASHBOARDS:
         assert (FOLDER / f"{dashboard.name}.json").read_text() == text(dashboard), "run: python -m cluster.dashboards"
-    listed = (COMPONENTS / "observability-rules/kustomization.yaml").read_text()
-    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(f"{one.name}.json" for one in DASHBOARDS)
-    assert all(f"dashboards/{one.name}.json" in listed for one in DASHBOARDS)
+    names = sorted(f"{one.name}.json" for one in DASHBOARDS)
+    assert sorted(path.name for path in FOLDER.glob("*.json")) == names
+    (generator,) = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["configMapGenerator"]
+    assert sorted(generator["files"]) == names
+
+
+def test_a_prometheus_without_an_operator_has_the_same_rules() -> None:
+    assert COPY.read_text() == plain_rules(), "run: python -m cluster.alert_rules"
+
+
+def test_a_prometheus_without_an_operator_names_series_as_the_monitor_does() -> None:
+    (monitor,) = yaml.safe_load((COMPONENTS / "observability-rules/monitors.yaml").read_text())["spec"][
+        "podMetricsEndpoints"
+    ]
+    job = yaml.safe_load((COPY.parent / "prometheus.yml").read_text())["scrape_configs"][0]
+    assert (job["job_name"], monitor["interval"], monitor["scrapeTimeout"]) == ("ray", "30s", "20s")
+    labels = {one["targetLabel"] for one in monitor["relabelings"]}
+    assert {one["target_label"] for one in job["relabel_configs"] if "target_label" in one} == labels | {
+        "namespace",
+        "pod",
+    }
+    assert [one["regex"] for one in job["metric_relabel_configs"]] == [
+        one["regex"] for one in monitor["metricRelabelings"]
+    ]
 
 
 def test_panels_share_no_place_and_are_of_the_chosen_environment() -> None:
@@ -110,9 +132,27 @@ def test_promtool_loads_the_rules_and_they_fire_as_told(tmp_path: Path) -> None:
         (tmp_path / file.name).write_text(file.read_text())
     for words in (["check", "rules", "rules.yaml"], ["test", "rules", *(file.name for file in TESTS)]):
         told = subprocess.run(
-            ["promtool", *words], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            ["promtool", *words], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
         )
         assert told.returncode == 0, told.stdout + told.stderr
+
+
+@needs_promtool
+def test_promtool_takes_the_configuration(tmp_path: Path) -> None:
+    content = yaml.safe_load((COPY.parent / "prometheus.yml").read_text())
+    # The paths are those of the pod, and Debian's promtool is built without Kubernetes' discovery.
+    content["rule_files"] = [str(COPY)]
+    assert content["scrape_configs"][0].pop("kubernetes_sd_configs")[0]["role"] == "pod"
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(content))
+    told = subprocess.run(
+        ["promtool", "check", "config", "prometheus.yml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 @needs_promtool

@@ -27,7 +27,7 @@ TWO_CLUSTERS = ("staging", "prod", EVERYTHING)
 LIVE_LONG = ("Deployment", "StatefulSet", "DaemonSet", "RayCluster", "RayService")
 CLUSTER_WIDE = {"Namespace", "PriorityClass", "ClusterRole", "ClusterRoleBinding", "StorageClass"}
 # What the operator makes, or a person.
-MADE_BY_OTHERS = {"Service": {"serving-serve-svc"}, "Secret": {"back-up-s3"}}
+MADE_BY_OTHERS = {"Service": {"serving-serve-svc"}, "Secret": {"back-up-s3", "grafana"}}
 
 
 def title(document: Document) -> str:
