@@ -16,7 +16,10 @@ _DATABASE = "postgres"
 
 
 def back_up(api: Api, only: str | None, *, timeout_s: float, report: Report) -> list[str]:
-    """Run each back-up's schedule now, or one of them (`database`, `base`, ...); return what each said last."""
+    """Run each back-up's schedule now, or one of them (`database`, `base`, ...); return what each said last.
+
+    Raises DeployError when one failed, after all were tried.
+    """
     schedules = sorted(
         one["metadata"]["name"]
         for one in api.items("batch/v1", "CronJob")
@@ -30,8 +33,22 @@ def back_up(api: Api, only: str | None, *, timeout_s: float, report: Report) -> 
     if not known:
         raise DeployError("no back-up is scheduled: the overlay lacks the component back-up")
     wanted = known if only is None else [only]
-    said = [run_now(api, f"{PREFIX}{name}", timeout_s=timeout_s, report=report) for name in wanted]
-    return [lines[-1] if lines else f"{name}: done" for name, lines in zip(wanted, said, strict=True)]
+    said, failures = [], []
+    for name in wanted:
+        try:
+            lines = run_now(api, f"{PREFIX}{name}", timeout_s=timeout_s, report=report)
+        except DeployError as error:
+            # The others are made all the same.
+            failures.append(error)
+        else:
+            said.append(lines[-1] if lines else f"{name}: done")
+    if failures:
+        raise DeployError(
+            "; ".join([*map(str, failures), *said]),
+            evidence=tuple(line for one in failures for line in one.evidence),
+            next_steps=tuple(step for one in failures for step in one.next_steps),
+        )
+    return said
 
 
 def restore_database(api: Api, name: str, *, timeout_s: float, report: Report) -> list[str]:

@@ -19,8 +19,9 @@ def migrate(kubectl: Run, api: Api, jobs: Iterable[Manifest], *, timeout_s: floa
     """
     for job in jobs:
         name = job["metadata"]["name"]
-        api.delete("batch/v1", "Job", name)
-        wait_until(f"last {label(job)}", partial(_is_gone, api, name), timeout_s=timeout_s, report=report)
+        if api.read("batch/v1", "Job", name) is not None:
+            api.delete("batch/v1", "Job", name)
+            wait_until(f"last {label(job)}", partial(_is_gone, api, name), timeout_s=timeout_s, report=report)
         apply(kubectl, [job])
         wait_for_rollouts(api, [job], timeout_s=timeout_s, report=report)
 

@@ -78,6 +78,13 @@ def test_a_back_up_that_fails_is_told_with_its_log() -> None:
     assert any("back-up-database is made" in line for line in raised.value.evidence)
 
 
+def test_a_back_up_that_fails_keeps_no_other_from_being_made() -> None:
+    cluster = Cluster(jobs_end_well=False)
+    with pytest.raises(DeployError):
+        cluster.back_up()
+    assert len(cluster.made) == 3
+
+
 def test_without_the_component_it_is_said_that_it_is_missing() -> None:
     with pytest.raises(DeployError, match="lacks the component back-up"):
         back_up(FakeApi(), None, timeout_s=0.1, report=lambda *_: None)
