@@ -8,14 +8,23 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential
+
 from cluster.deploy.errors import DeployError
 
 REQUEST_TIMEOUT_S = 30.0
+PATIENCE_S = 30.0
+# Too many requests; away, or not up yet.
+_PASSING = frozenset({429, 500, 502, 503, 504})
 Object = Mapping[str, Any]
 
 
 class NotFoundError(DeployError):
     """There is no such object, or the cluster does not know its kind."""
+
+
+class AwayError(DeployError):
+    """The API server did not answer, or asks for patience."""
 
 
 class Api:
@@ -83,7 +92,22 @@ class Api:
         body: Object | None = None,
         content_type: str = "application/json",
     ) -> Any:
-        """Return the server's answer: JSON as values, else text. Raises DeployError with the server's words."""
+        """Return the server's answer: JSON as values, else text. Raises DeployError with the server's words.
+
+        A question is asked again for `PATIENCE_S` while the server is away; a change is not, it may have been made.
+        """
+        tries = stop_after_delay(PATIENCE_S) if method == "GET" else stop_after_attempt(1)
+        answer: Any = Retrying(
+            retry=retry_if_exception_type(AwayError),
+            stop=tries,
+            wait=wait_exponential(multiplier=0.5, max=8.0),
+            reraise=True,
+        )(self._ask, method, path, query, body, content_type)
+        return answer
+
+    def _ask(
+        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Object | None, content_type: str
+    ) -> Any:
         from urllib3.exceptions import HTTPError
 
         headers = {"Accept": "application/json, */*", **({} if body is None else {"Content-Type": content_type})}
@@ -99,7 +123,7 @@ class Api:
             response = self._client.call_api(*request, _request_timeout=REQUEST_TIMEOUT_S)
             response.read()
         except HTTPError as error:
-            raise DeployError(
+            raise AwayError(
                 f"the API server does not answer: {str(error)[:200]}", next_steps=("kubectl cluster-info",)
             ) from error
         return _answer(method, path, response.status, response.data)
@@ -168,4 +192,5 @@ def _answer(method: str, path: str, status: int, data: bytes) -> Any:
     message = answer.get("message", "") if isinstance(answer, dict) else text[:200]
     if status == 404:
         raise NotFoundError(f"{method} {path}: {message or 'not found'}")
-    raise DeployError(f"{method} {path}: {status}: {message}")
+    refused = AwayError if status in _PASSING else DeployError
+    raise refused(f"{method} {path}: {status}: {message}")
