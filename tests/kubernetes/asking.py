@@ -2,7 +2,7 @@
 
 A process of its own, in the node's network, until it is told to end:
 
-    python -m tests.kubernetes.asking URL SYMBOL PRICE EVERY_S FILE
+    python -m tests.kubernetes.asking URL SYMBOL PRICE EVERY_S PATIENCE_S FILE
 
 Each request has a connection of its own, as those of many users have.
 """
@@ -20,16 +20,14 @@ from typing import TextIO
 
 import httpx
 
-TIMEOUT_S = 10.0
 
-
-async def ask_until_told(url: str, question: dict[str, object], every_s: float, out: TextIO) -> None:
+async def ask_until_told(url: str, question: dict[str, object], every_s: float, patience_s: float, out: TextIO) -> None:
     """Ask until SIGTERM, then wait for the answers that are due."""
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     asked: set[asyncio.Task[None]] = set()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT_S, trust_env=False) as client:
+    async with httpx.AsyncClient(limits=limits, timeout=patience_s, trust_env=False) as client:
         due, parent = time.monotonic(), os.getppid()
         # Who started this may be killed: then no one wants to know.
         while not told.is_set() and os.getppid() == parent:
@@ -65,9 +63,10 @@ async def ask(client: httpx.AsyncClient, url: str, question: dict[str, object], 
 
 def main() -> None:
     """Run from the command line."""
-    url, symbol, price, every_s, file = sys.argv[1:]
+    url, symbol, price, every_s, patience_s, file = sys.argv[1:]
     with Path(file).open("w") as out:
-        asyncio.run(ask_until_told(url, {"symbol": symbol, "price": float(price)}, float(every_s), out))
+        question = {"symbol": symbol, "price": float(price)}
+        asyncio.run(ask_until_told(url, question, float(every_s), float(patience_s), out))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +36,20 @@ except urllib.error.HTTPError as error:
 
 
 def wait_for(what: str, holds: Callable[[], Any], seconds: float = READY_SECONDS) -> Any:
-    """Return what `holds` returns once it is true; the test fails with pods and warnings when time is over."""
+    """Return what `holds` returns once it is true; the test fails with pods and warnings when time is over.
+
+    A question that is not answered, because the machine is busy or the one who is asked was killed, is asked again.
+    """
     deadline = time.monotonic() + seconds
-    while not (found := holds()):
+    while True:
+        with suppress(KubectlError, subprocess.TimeoutExpired):
+            if found := holds():
+                return found
         if time.monotonic() > deadline:
             pods = says("-n", NAMESPACE, "get", "pods", "-o", "wide")
             warnings = says("-n", NAMESPACE, "get", "events", "--field-selector", "type=Warning")
             pytest.fail(f"waited {seconds:.0f} s in vain for {what}\n{pods}\n{warnings}")
         time.sleep(1.0)
-    return found
 
 
 def apply_overlay(overlay: Path = OVERLAY) -> str:

@@ -42,12 +42,16 @@ class SignalLoad:
 
 
 @contextmanager
-def asked_all_the_time(file: Path, every_s: float, symbol: str, price: float) -> Iterator[SignalLoad]:
+def asked_all_the_time(
+    file: Path, every_s: float, symbol: str, price: float, *, patience_s: float
+) -> Iterator[SignalLoad]:
     """Ask from the node's network as long as the block lasts; what is due at its end is waited for."""
     address = says("-n", NAMESPACE, "get", "service", SERVICE, "-o", "jsonpath={.spec.clusterIP}")
     command = [sys.executable, "-m", "tests.kubernetes.asking", f"http://{address}:8000/generate_signal"]
     asking = subprocess.Popen(
-        inside([*command, symbol, str(price), str(every_s), str(file)]), cwd=REPOSITORY, env=child_environment()
+        inside([*command, symbol, str(price), str(every_s), str(patience_s), str(file)]),
+        cwd=REPOSITORY,
+        env=child_environment(),
     )
     try:
         yield SignalLoad(file)

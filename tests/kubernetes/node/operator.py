@@ -14,9 +14,11 @@ MODULE = "github.com/ray-project/kuberay/ray-operator"
 
 # Its own manifest allows it a tenth of a processor and asks for an answer within a second. A busy machine ends it
 # for that again and again, and while it waits for its start nothing is repaired.
+# Nor has it another of its kind, before which it would have to renew its lease within ten seconds or end.
 _PATIENCE = {
     "name": "kuberay-operator",
-    "resources": {"limits": {"cpu": None}},
+    "args": ["--feature-gates=RayClusterStatusConditions=true", "--enable-leader-election=false"],
+    "resources": {"limits": {"cpu": None}, "requests": {"cpu": "10m"}},
     "livenessProbe": {"timeoutSeconds": 10, "failureThreshold": 12},
     "readinessProbe": {"timeoutSeconds": 10},
 }
