@@ -125,6 +125,8 @@ def test_required_without_anything_to_check_does_not_start() -> None:
         (TRADE_KEY, {("POST", "/order")}),
         (ADMIN_KEY, {("GET", "/switch"), ("POST", "/switch"), ("GET", "/switch/on"), ("POST", "/switch/on")}),
     ],
+    # Keys are made anew in each process.
+    ids=["read", "trade", "admin"],
 )
 @pytest.mark.parametrize("prefix", ["", "/portfolio"])
 def test_each_scope_opens_its_own_requests_and_no_other(key: str, allowed: set[tuple[str, str]], prefix: str) -> None:
