@@ -53,6 +53,16 @@ def leading_zeros(typing_context: Any, word: Any) -> Any:  # noqa: ARG001
     return types.uint64(types.uint64), generate
 
 
+@intrinsic
+def set_bits(typing_context: Any, word: Any) -> Any:  # noqa: ARG001
+    """Return how many bits of a word are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
 def _vector_at(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     """Load 64 doubles that start at `index` as one vector; the compiler splits it into the machine's registers."""
     data = context.make_array(array_type)(context, builder, array).data

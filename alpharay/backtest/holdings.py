@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from alpharay.backtest.bits import WORD_BITS, WordArray, trailing_zeros
+from alpharay.backtest.bits import WORD_BITS, WordArray, set_bits, trailing_zeros
 from alpharay.backtest.touches import BarArray
 from alpharay.market.candles import FloatArray, IntArray
 
@@ -160,6 +160,60 @@ def _follow_trail(
     return max(first, last + 1), 0.0, SIGNAL, extreme, ratchet
 
 
+@njit(cache=True)
+def _list_by_signals(
+    opens: FloatArray,
+    decisions: WordArray,
+    row: int,
+    first_word: int,
+    last_word: int,
+    positions: RecordArray,
+    holdings: RecordArray,
+    found: int,
+) -> int:
+    """List what a row holds in some words where signals alone begin and end it; return where its holdings end.
+
+    The side after a bar, `enter or (side and not leave)`, is the carry of an addition: one sum gives those of 64 bars.
+    """
+    held = positions[row]["side"] != 0.0
+    carry = np.uint64(held)
+    begun, ended = found + int(held), found
+    holdings[found]["entry"] = positions[row]["entry"]
+    # What is decided on the last bar has no open to fill at.
+    end = len(opens) - 1
+    for index in range(last_word - first_word):
+        base = (first_word + index) * WORD_BITS
+        enter, leave = decisions[row, 0, index], decisions[row, 1, index]
+        if base + WORD_BITS > end:
+            real = (np.uint64(1) << np.uint64(end - base)) - np.uint64(1)
+            enter, leave = enter & real, leave & real
+        before = (~leave + enter + carry) ^ ~leave ^ enter
+        starts, stops = enter & ~before, leave & before
+        carry = (enter | (before & ~leave)) >> np.uint64(63)
+        # The first two without asking: how many there are is what the processor cannot foretell.
+        count, end_count = int(set_bits(starts)), int(set_bits(stops))
+        for place in range(2):
+            holdings[begun + place]["entry"] = base + int(trailing_zeros(starts)) + 1
+            holdings[ended + place]["exit_bar"] = base + int(trailing_zeros(stops)) + 1
+            starts &= starts - np.uint64(1)
+            stops &= stops - np.uint64(1)
+        for place in range(2, count):
+            holdings[begun + place]["entry"] = base + int(trailing_zeros(starts)) + 1
+            starts &= starts - np.uint64(1)
+        for place in range(2, end_count):
+            holdings[ended + place]["exit_bar"] = base + int(trailing_zeros(stops)) + 1
+            stops &= stops - np.uint64(1)
+        begun += count
+        ended += end_count
+    for place in range(found, ended):
+        holdings[place]["exit_price"] = opens[holdings[place]["exit_bar"]]
+        holdings[place]["side"] = 1.0
+        holdings[place]["reason"] = SIGNAL
+    positions[row]["side"] = float(begun - ended)
+    positions[row]["entry"] = holdings[ended]["entry"]
+    return ended
+
+
 @njit(cache=True, nogil=True)
 def list_holdings(  # noqa: C901 - one pass over the words; splitting it would hand the position around
     opens: FloatArray,
@@ -193,6 +247,11 @@ def list_holdings(  # noqa: C901 - one pass over the words; splitting it would h
     found = 0
     row = first_row
     while row < len(positions) and found + room <= len(holdings):
+        if not both_sides and not stopped and minimum_holdings[row] == 0:
+            found = _list_by_signals(opens, decisions, row, first_word, last_word, positions, holdings, found)
+            ends[row] = found
+            row += 1
+            continue
         side, entry, search = positions[row]["side"], positions[row]["entry"], positions[row]["search"]
         touch, extreme, ratchet = positions[row]["touch"], positions[row]["extreme"], positions[row]["ratchet"]
         for index in range(first_word, last_word):
