@@ -20,7 +20,7 @@ from alpharay.backtest.columns import ColumnSlab, Key
 from alpharay.backtest.compositions import Delayed, Late, Share, expand, push_lags
 from alpharay.backtest.market import Market
 from alpharay.backtest.rules import RuleProgram
-from alpharay.indicators.registry import INDICATORS, Indicator
+from alpharay.indicators.registry import INDICATORS, PAIRS, Indicator
 from alpharay.indicators.windows import write_ratio
 from alpharay.market.candles import FloatArray
 from alpharay.market.time_parts import time_part
@@ -301,6 +301,7 @@ class Slots:
         """Compute the shared columns that the slab lacks."""
         slab = self._market.columns
         keep: set[int] = set()
+        lacking: dict[int, tuple[list[int], IndexArray]] = {}
         for number, item in enumerate(self._plan.columns):
             if item.storage != "shared":
                 continue
@@ -312,7 +313,16 @@ class Slots:
             for index, slot in zip(missing, slots, strict=True):
                 found[index] = slot
             self._slot_of[number] = np.array(found, dtype=np.int64)
-            self._compute(item, missing, np.array(slots, dtype=np.int64))
+            lacking[number] = missing, np.array(slots, dtype=np.int64)
+        numbers = {item.node: number for number, item in enumerate(self._plan.columns)}
+        while lacking:
+            number = next(iter(lacking))
+            item, (missing, chosen) = self._plan.columns[number], lacking.pop(number)
+            other = _other_of_pair(item.node, numbers)
+            if other in lacking and lacking[other][0] == missing:
+                self._compute_pair(item, missing, chosen, lacking.pop(other)[1])
+            else:
+                self._compute(item, missing, chosen)
 
     def fill_own(self, genomes: slice, first: int) -> None:
         """Compute the other columns of a chunk of genomes, into the scratch rows from `first` on."""
@@ -360,6 +370,22 @@ class Slots:
                     out[:lag] = np.nan
                     out[lag:] = inputs[0][: bars - lag]
 
+    def _compute_pair(self, item: NodeColumns, wanted: list[int], slots: IndexArray, other_slots: IndexArray) -> None:
+        """Write the wanted columns of a series to `slots`, and those of the other one of its pair."""
+        assert isinstance(item.node, Applied)
+        pair, values = PAIRS[item.node.indicator], self._market.columns.values
+        genomes = item.first[wanted]
+        inputs = [self._slot_of[part][self._plan.columns[part].place[genomes]] for part in item.parts]
+        targets = (slots, other_slots) if item.node.indicator == pair.names[0] else (other_slots, slots)
+        for sources in np.unique(np.column_stack(inputs), axis=0):
+            rows = np.flatnonzero(np.all(np.column_stack(inputs) == sources, axis=1))
+            outs = [_table(values, target[rows]) for target in targets]
+            pair.batch(*(values[slot] for slot in sources), item.scalars[genomes[rows]], *outs)
+            for target, out in zip(targets, outs, strict=True):
+                if not _in_a_row(target[rows]):
+                    values[target[rows]] = out
+        self._market.columns.clear_padding(np.concatenate(targets))
+
     def _apply_batch(self, known: Indicator, item: NodeColumns, wanted: list[int], slots: IndexArray) -> None:
         """Write the wanted columns of an indicator: those of one input together, or each with its own."""
         values = self._market.columns.values
@@ -376,6 +402,15 @@ class Slots:
                 columns = [values[slot] for slot in inputs[first]]
                 _write(values, slots[first:last], known, columns, parameters[first:last])
         self._market.columns.clear_padding(slots)
+
+
+def _other_of_pair(node: Series, numbers: dict[Series, int]) -> int | None:
+    """Return the number of the series that is the other one of a pair with `node`, where the plan has it."""
+    if not isinstance(node, Applied) or node.indicator not in PAIRS:
+        return None
+    first, second = PAIRS[node.indicator].names
+    other = second if node.indicator == first else first
+    return numbers.get(Applied(other, node.inputs, node.parameters))
 
 
 def _combine_into(operator: str, left: FloatArray, right: FloatArray, out: FloatArray) -> None:

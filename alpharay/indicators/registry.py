@@ -54,6 +54,24 @@ class Indicator:
 INDICATORS: dict[str, Indicator] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two indicators of the same inputs and parameters that one pass works out, where a population needs both."""
+
+    names: tuple[str, str]
+    batch: Callable[..., None]
+    """`batch(*inputs, parameters, first_out, second_out)` writes the rows that `Indicator.batch` of each would."""
+
+
+PAIRS: dict[str, Pair] = {}
+"""The pair of each indicator that belongs to one."""
+
+
+def pair_of(first: str, second: str, batch: Callable[..., None]) -> None:
+    """Register a `Pair` of registered indicators."""
+    PAIRS[first] = PAIRS[second] = Pair((first, second), batch)
+
+
 def indicator(
     *,
     inputs: tuple[str, ...],

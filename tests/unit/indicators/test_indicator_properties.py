@@ -21,6 +21,7 @@ from indicator_cases import (
 )
 
 from alpharay.indicators import INDICATORS
+from alpharay.indicators.registry import PAIRS
 
 few = settings(max_examples=8, deadline=None)
 
@@ -81,6 +82,21 @@ def test_batch_has_the_bits_of_one_call_a_parameter_set(name: str, data: strateg
     assert matrix.shape == (len(sets), len(columns["close"]))
     for row, values in zip(matrix, sets, strict=True):
         assert_same_bits(row, compute(known, columns, values))
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_a_pair_has_the_bits_of_both_batches(name: str) -> None:
+    pair = PAIRS[name]
+    columns = random_candles(3, 700)
+    inputs = [columns[column] for column in INDICATORS[name].inputs]
+    # Out of order, shorter than any start, and longer than the series.
+    sets = np.array([[40.0], [3.0], [800.0], [11.0]])
+    outs = [np.empty((4, 700)) for _ in pair.names]
+    pair.batch(*inputs, sets, *outs)
+    for own, out in zip(pair.names, outs, strict=True):
+        batch = INDICATORS[own].batch
+        assert batch is not None
+        assert_same_bits(out, batch(*inputs, sets))
 
 
 @pytest.mark.parametrize("name", BATCH_NAMES)
