@@ -19,7 +19,7 @@ SERVE_LOGGER = "ray.serve"
 
 
 class OwnFields(logging.Filter):
-    """Adds what caused a line, and hides secrets in it; lets every line through."""
+    """Adds what caused a line, and hides secrets in it; keeps back Serve's access log, as early as that can be."""
 
     def __init__(self, redaction: Redaction) -> None:
         super().__init__()
@@ -27,7 +27,9 @@ class OwnFields(logging.Filter):
         self._known = frozenset(vars(logging.makeLogRecord({})))
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; always True."""
+        """Change the record and let it through; False for a line of the access log."""
+        if getattr(record, "serve_access_log", False):
+            return False
         hide = self._redaction.hide_in
         record.msg, record.args = hide(record.getMessage()), None
         for name in vars(record).keys() - self._known:
