@@ -130,10 +130,10 @@ def validate_now(current: Settings, asked: Asked, *, quiet: bool, every_s: float
     console = _console(error=quiet)
     ended: list[Ended] = []
     with discovery_pool(current) as pool, open_executor(asked.workers, current) as executor:
-        progress = _Progress(console)
         try:
             # A search would take KeyboardInterrupt for its own end, and go on with a part.
-            with interruptions(InterruptedValidation):
+            with interruptions(InterruptedValidation) as interrupted:
+                progress = _Progress(console, interrupted)
                 while True:
                     waiting = _wanted(pool, asked)
                     console.print(f"{len(waiting)} strategies to look at, {executor.workers} workers")
@@ -214,10 +214,11 @@ def _cell(gate: dict[str, Any] | None) -> str:
 
 
 class _Progress:
-    """Says where a validation stands: a line every few seconds."""
+    """Says where a validation stands, a line every few seconds, and ends it where a Ctrl-C was dropped."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, interrupted: threading.Event) -> None:
         self._console = console
+        self._interrupted = interrupted
         self._name = ""
         self._told_at = 0.0
 
@@ -227,6 +228,10 @@ class _Progress:
         self._told_at = time.monotonic()
 
     def __call__(self, gate: str, done: int, of: int) -> None:
+        from ray_jobs.strategy_validation import InterruptedValidation
+
+        if self._interrupted.is_set():
+            raise InterruptedValidation
         if time.monotonic() - self._told_at >= LINE_SECONDS:
             self._told_at = time.monotonic()
             self._console.print(f"{self._name}: {gate.replace('_', ' ')} {done}/{of}", highlight=False, markup=False)
