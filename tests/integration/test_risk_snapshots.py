@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 import alpharay.store.risk_snapshots
+from alpharay.market.timeframe import timeframe_ms
 from alpharay.models.volatility_fit import fit_volatility
 from alpharay.risk.calibration import CalibrationSettings
 from alpharay.risk.market_view import MarketName, PairName
@@ -28,7 +29,9 @@ WHOLE = generated_candles("BTC/USD", bars=400, seed=1)
 def url(database: str) -> str:
     migrate(database)
     store_candles(database, WHOLE.slice(0, 390))
-    store_candles(database, generated_candles("ETH/USD", bars=400, seed=2))
+    # Of the same hours, also when another has begun meanwhile.
+    end_ms = int(WHOLE.open_time[-1]) + timeframe_ms("1h")
+    store_candles(database, generated_candles("ETH/USD", bars=400, seed=2, end_ms=end_ms))
     return database
 
 
