@@ -43,6 +43,8 @@ class ApiKeys:
         self._check_at = clock() + RELOAD_S
         self._version = None if file is None else _version(file)
         self._keys = self._fixed if file is None else {**self._fixed, **_read(file)}
+        # Keys that were presented and found, at most as many as there are: to digest one costs as much as all else.
+        self._found: dict[str, Client] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -50,11 +52,17 @@ class ApiKeys:
     def find(self, presented: str) -> Client | None:
         """Return the client whose key was presented; None when there is no such key."""
         self._reload()
+        found = self._found.get(presented)
+        if found is not None:
+            return found
         name = presented.partition(".")[0]
         digest = sha256(presented.encode("utf-8", "surrogatepass")).digest()
         known = self._keys.get(name, _NO_KEY)
         # An unknown name takes as long as a wrong secret.
-        return known.client if hmac.compare_digest(digest, known.digest) else None
+        if not hmac.compare_digest(digest, known.digest):
+            return None
+        self._found[presented] = known.client
+        return known.client
 
     def _reload(self) -> None:
         if self._file is None or self._clock() < self._check_at:
@@ -64,6 +72,7 @@ class ApiKeys:
             version = _version(self._file)
             if version != self._version:
                 self._keys = {**self._fixed, **_read(self._file)}
+                self._found.clear()
                 self._version = version
                 log.info("API keys read again", extra={"keys": len(self._keys)})
         except (OSError, ValueError) as error:
