@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -31,6 +32,12 @@ WAIT_S = 60.0
 OLDEST_S = 1.0
 TRADE = {"trade": {"symbol": "BTC", "notional": 100.0}, "state": {"equity": 10_000.0}}
 BTC, ETH = Market(EXCHANGE, "BTC/USD", "1h"), Market(EXCHANGE, "ETH/USD", "1h")
+
+
+@cache
+def now_ms() -> int:
+    """Return one time for all candles of the tests: an hour may strike between two of them."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -77,7 +84,9 @@ def service(stack: Any, ray_cluster: str) -> Iterator[Service]:
     database_url = urlunsplit(urlsplit(stack.database_url)._replace(path=f"/{name}"))
     migrate(database_url)
     for seed, market in enumerate((BTC, ETH)):
-        store_candles(database_url, generated_candles(market.symbol, bars=400, seed=seed).slice(0, 399))
+        store_candles(
+            database_url, generated_candles(market.symbol, bars=400, seed=seed, end_ms=now_ms()).slice(0, 399)
+        )
     with open_pool(database_url, application="test-risk", max_connections=2) as pool:
         for market in (BTC, ETH):
             assert all(one.stored for one in calibrate_market(pool, market, CalibrationSettings()))
@@ -110,7 +119,7 @@ def trading(service: Service) -> None:
 
 
 def test_a_new_candle_moves_the_forecast_without_a_new_fit(service: Service) -> None:
-    whole = generated_candles("BTC/USD", bars=400, seed=0)
+    whole = generated_candles("BTC/USD", bars=400, seed=0, end_ms=now_ms())
     before = service.client.get("/volatility/BTC/USD").json()
     fitted = fit_volatility(np.diff(np.log(whole.close[:399])))
     assert before["forecast"]["volatility"][0] == pytest.approx(fitted.next_variance**0.5, rel=1e-12)
