@@ -98,10 +98,19 @@ class RequestLog:
                 line["trace_id"] = told.origin.trace_id
         try:
             encoded = msgspec.json.encode(line, enc_hook=str)
-        except ValueError:
-            # A text that is no Unicode, as a client may send it.
+        except (TypeError, ValueError):
+            # A text that is no Unicode, as a client may send it, or what has no form in JSON.
             encoded = msgspec.json.encode({name: ascii(value) for name, value in line.items()})
         return self._redaction.hide(encoded.decode())
+
+
+class _File(RotatingFileHandler):
+    """Raises what keeps it from writing, where Python's logging would print it and go on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Raise the error under way."""
+        del record
+        raise
 
 
 _replica: RequestLog | None = None
@@ -124,7 +133,7 @@ def write_beside_replica(redaction: Redaction, labels: Mapping[str, object]) -> 
     if known is None:
         return
     path = Path(known.baseFilename)
-    handler = RotatingFileHandler(
+    handler = _File(
         path.with_name(f"requests_{path.name.removeprefix('replica_')}"),
         maxBytes=known.maxBytes,
         backupCount=known.backupCount,

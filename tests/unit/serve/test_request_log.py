@@ -111,3 +111,22 @@ def test_in_a_replica_lines_stand_in_a_file_beside_its_own(tmp_path: Path, monke
     assert json.loads(line)["symbol"] == "SOL/USD"
     assert not (tmp_path / "replica_signal_S_r1.log").exists()
     logger.manager._clear_cache()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_told_and_ends_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("ray.serve")
+    serve = RotatingFileHandler(tmp_path / "replica_signal_S_r1.log", delay=True)
+    (tmp_path / "requests_signal_S_r1.log").symlink_to("/dev/full")
+    monkeypatch.setattr(logger, "handlers", [serve, caplog.handler])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    monkeypatch.setattr(request_log, "_replica", None)
+    logger.manager._clear_cache()
+    write_beside_replica(Redaction(), LABELS)
+    tell_request("signal", {"symbol": "SOL/USD"})
+    assert request_log._replica is not None
+    request_log._replica.close()
+    assert "request lines are lost" in caplog.text
+    logger.manager._clear_cache()
