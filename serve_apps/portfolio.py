@@ -39,6 +39,7 @@ from serve_apps.edges.guarded_application import GuardedApplication
 from serve_apps.portfolio_api import DATABASE_THREADS, portfolio_api
 from serve_apps.portfolio_service import AccountsCopy, PortfolioService, Prices
 from serve_apps.portfolio_signal_orders import SignalOrders
+from serve_apps.replica_interpreter import settle_interpreter
 from serve_apps.replica_telemetry import observe_replica, show_replica_metrics
 from serve_apps.replica_usage import MeasuredReplica
 
@@ -123,6 +124,7 @@ class PortfolioServer(MeasuredReplica):
         api = portfolio_api(self._service, self._signals, versions=versions, edges=self._edges)
         api.add_middleware(self.in_flight.counted)
         show_replica_metrics(api)
+        settle_interpreter()
         return GuardedApplication(api, self._edges)
 
     def check_health(self) -> None:

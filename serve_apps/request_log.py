@@ -20,11 +20,10 @@ import msgspec
 
 from alpharay.telemetry.origin import Origin, current_origin
 from alpharay.telemetry.redaction import Redaction
+from serve_apps.service_log import SERVE_LOGGER, log
 
 EVERY_S = 0.25
 MOST_WAITING = 20_000
-
-log = logging.getLogger("ray.serve")
 
 
 class _Told(NamedTuple):
@@ -129,7 +128,7 @@ def tell_request(message: str, fields: Mapping[str, object]) -> None:
 def write_beside_replica(redaction: Redaction, labels: Mapping[str, object]) -> None:
     """Write requests from here on into a file beside that of Serve's logger; without such a file nothing changes."""
     global _replica
-    known = _file_of(log)
+    known = _file_of(logging.getLogger(SERVE_LOGGER))
     if known is None:
         return
     path = Path(known.baseFilename)

@@ -31,6 +31,7 @@ from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import ADMIN, READ
 from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
+from serve_apps.replica_interpreter import settle_interpreter
 from serve_apps.replica_telemetry import observe_replica, show_replica_metrics
 from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.risk_api import risk_api
@@ -97,6 +98,7 @@ class RiskServer(MeasuredReplica):
         api = risk_api(self._service, versions=versions, edges=self._edges)
         api.add_middleware(self.in_flight.counted)
         show_replica_metrics(api)
+        settle_interpreter()
         return GuardedApplication(api, self._edges)
 
     def check_health(self) -> None:

@@ -11,15 +11,14 @@ from ray.serve.schema import LoggingConfig
 from alpharay.settings import settings
 from alpharay.telemetry.origin import current_origin
 from alpharay.telemetry.redaction import Redaction, secrets_of
+from serve_apps.service_log import SERVE_LOGGER, log
 
 LOGGING = LoggingConfig(encoding="JSON", enable_access_log=False)
 """Serve's JSON lines, without its access log: a service writes one line a request itself, which says more."""
 
-SERVE_LOGGER = "ray.serve"
-
 
 class OwnFields(logging.Filter):
-    """Adds what caused a line, and hides secrets in it; keeps back Serve's access log, as early as that can be."""
+    """Adds what caused a line, and hides secrets in it."""
 
     def __init__(self, redaction: Redaction) -> None:
         super().__init__()
@@ -27,9 +26,7 @@ class OwnFields(logging.Filter):
         self._known = frozenset(vars(logging.makeLogRecord({})))
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record and let it through; False for a line of the access log."""
-        if getattr(record, "serve_access_log", False):
-            return False
+        """Change the record and let it through."""
         hide = self._redaction.hide_in
         record.msg, record.args = hide(record.getMessage()), None
         for name in vars(record).keys() - self._known:
@@ -46,13 +43,19 @@ class OwnFields(logging.Filter):
 
 
 def log_through_serve() -> Redaction:
-    """Send the library's log lines through Serve's logger, into the replica's file; return what hides secrets."""
+    """Send the library's log lines through Serve's handlers, into the replica's file; return what hides secrets."""
     redaction = Redaction(secrets_of(settings()))
-    logger = logging.getLogger(SERVE_LOGGER)
-    # One of this kind only, however many services live in the process.
-    for known in [one for one in logger.filters if isinstance(one, OwnFields)]:
-        logger.removeFilter(known)
-    logger.addFilter(OwnFields(redaction))
+    serve_log = logging.getLogger(SERVE_LOGGER)
+    for logger in (serve_log, log):
+        # One of this kind only, however many services live in the process.
+        for known in [one for one in logger.filters if isinstance(one, OwnFields)]:
+            logger.removeFilter(known)
+        logger.addFilter(OwnFields(redaction))
+    if serve_log.level == logging.INFO:
+        # Serve makes a line of its access log for every request before it finds that nobody wants it; a replica has
+        # nothing else of that level to tell once it serves.
+        serve_log.setLevel(logging.WARNING)
+        log.setLevel(logging.INFO)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -60,7 +63,7 @@ def log_through_serve() -> Redaction:
             structlog.processors.format_exc_info,
             structlog.stdlib.render_to_log_kwargs,
         ],
-        logger_factory=lambda *_: logging.getLogger(SERVE_LOGGER),
+        logger_factory=lambda *_: log,
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )

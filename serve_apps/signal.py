@@ -33,6 +33,7 @@ from serve_apps.edges.access_rules import AccessRule
 from serve_apps.edges.client import READ
 from serve_apps.edges.edges import edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
+from serve_apps.replica_interpreter import settle_interpreter
 from serve_apps.replica_telemetry import observe_replica, show_replica_metrics
 from serve_apps.replica_usage import MeasuredReplica
 from serve_apps.signal_analytics import signal_analytics
@@ -121,6 +122,7 @@ class SignalServer(MeasuredReplica):
             places=StreamPlaces(self._is_ending, longest_s=stream_seconds()),
         )
         show_replica_metrics(api)
+        settle_interpreter()
         return GuardedApplication(api, self._edges, self.in_flight.counted(with_shortcuts(api)))
 
     def check_health(self) -> None:

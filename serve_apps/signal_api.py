@@ -39,8 +39,6 @@ PATHS = (
     "/status", "/metrics", "/docs",
 )  # fmt: skip
 
-"""Serve's own logger: its JSON lines carry route, replica and request id."""
-
 
 def signal_api(
     service: SignalService,

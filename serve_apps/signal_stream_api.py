@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Query, Request
@@ -11,6 +10,7 @@ from fastapi.responses import Response
 from alpharay.signals.event import StreamPosition
 from alpharay.signals.refusal import RefusedError, refuse
 from alpharay.signals.request import MarketRequest
+from serve_apps.service_log import log
 from serve_apps.signal_metrics import SignalMetrics
 from serve_apps.signal_service import SignalService
 from serve_apps.signal_stream import EVENT_STREAM, MOST_SYMBOLS, SignalStream, StreamPlaces, signal_events
@@ -27,8 +27,6 @@ MEANINGS = {
     503: "busy, too many streams, or the first snapshot is not loaded yet; Retry-After tells when to ask again",
     504: "no answer in time",
 }
-
-log = logging.getLogger("ray.serve")
 
 
 def add_stream(api: FastAPI, service: SignalService, places: StreamPlaces, metrics: SignalMetrics) -> None:

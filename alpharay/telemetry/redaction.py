@@ -23,7 +23,7 @@ _BY_NAME = re.compile(
     r"(?:password|passwd|secret|api[_-]?key|access[_-]?token)['\"]?\s*[:=]\s*['\"]?)[^\s,;'\"&}]+",
     re.IGNORECASE,
 )
-_HINT = re.compile("://|passw|secret|key|token|authoriz", re.IGNORECASE)
+_HINTS = ("://", "passw", "secret", "key", "token", "authoriz")
 """Without one of these the slower searches can find nothing."""
 
 
@@ -40,7 +40,8 @@ class Redaction:
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
-        if _HINT.search(text):
+        folded = text.casefold()
+        if any(hint in folded for hint in _HINTS):
             text = _IN_ADDRESS.sub(rf"\1{HIDDEN}", text)
             text = _BY_NAME.sub(rf"\1{HIDDEN}", text)
         return text

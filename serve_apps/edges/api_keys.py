@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import re
 import secrets
 import time
@@ -13,11 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from serve_apps.edges.client import SCOPES, Client
+from serve_apps.service_log import log
 
 RELOAD_S = 1.0
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9_-]{1,64})\s+(?P<scopes>[a-z,]+)\s+(?P<digest>[0-9a-f]{64})")
-
-log = logging.getLogger("ray.serve")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -14,11 +13,10 @@ from redis.exceptions import RedisError
 
 from alpharay.signals.refusal import RefusedError, refuse
 from serve_apps.edges.request_windows import TIMEOUT_S, LocalWindows, Window
+from serve_apps.service_log import log
 
 RETRY_S = 1.0
 WithoutRedis = Literal["local", "refuse", "open"]
-
-log = logging.getLogger("ray.serve")
 
 
 class Windows(Protocol):

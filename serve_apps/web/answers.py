@@ -24,8 +24,6 @@ from serve_apps.web.json_body import read_json_body
 
 JSON = "application/json"
 
-"""Serve's own logger: its JSON lines carry route, replica and request id."""
-
 
 class Answers:
     """Answers the routes of one application.
@@ -104,11 +102,12 @@ class Answers:
 
 def request_id(request: Request) -> str:
     """Return the id that the client has given its request, or the one that it is given here."""
+    origin = current_origin()
+    if origin is not None:
+        return origin.correlation_id
     given: str | None = getattr(request.state, "request_id", None)
     if given is None:
-        origin = current_origin()
-        given = clean_correlation_id(request.headers.get("x-request-id")) if origin is None else origin.correlation_id
-        given = given or new_identifier()
+        given = clean_correlation_id(request.headers.get("x-request-id")) or new_identifier()
         request.state.request_id = given
     return given
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from fastapi import FastAPI, Request
@@ -10,9 +9,8 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from alpharay.signals.refusal import Refusal, refuse
+from serve_apps.service_log import log
 from serve_apps.web.errors import error_response
-
-log = logging.getLogger("ray.serve")
 
 
 def add_error_routes(api: FastAPI, paths: Sequence[str]) -> None:

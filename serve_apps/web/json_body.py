@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from alpharay.signals.refusal import RefusedError, refuse
+from serve_apps.edges.client import header
 
 
 async def read_json_body(request: Request, limit_bytes: int) -> bytes:
@@ -12,7 +13,7 @@ async def read_json_body(request: Request, limit_bytes: int) -> bytes:
 
     A body without a content type is taken for JSON.
     """
-    content_type = request.headers.get("content-type")
+    content_type = header(request.scope, b"content-type")
     if content_type is not None and content_type.partition(";")[0].strip().lower() != "application/json":
         raise refuse(
             "unsupported_media_type",
@@ -21,12 +22,16 @@ async def read_json_body(request: Request, limit_bytes: int) -> bytes:
             value=content_type,
             hint="with curl: -H 'Content-Type: application/json'",
         )
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdigit() or int(announced) > limit_bytes:
+    announced = header(request.scope, b"content-length")
+    if announced is not None and (not announced.isdigit() or int(announced) > limit_bytes):
         raise body_too_large(announced, limit_bytes)
-    body = b""
-    async for part in request.stream():
-        body += part
+    body, more = b"", True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > limit_bytes:
             raise body_too_large(f"more than {limit_bytes}", limit_bytes)
     return body

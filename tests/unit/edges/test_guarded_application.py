@@ -24,6 +24,7 @@ from serve_apps.edges.api_keys import new_key
 from serve_apps.edges.call import begin_call, call_of
 from serve_apps.edges.edges import Edges, edges_of
 from serve_apps.edges.guarded_application import GuardedApplication
+from serve_apps.service_log import SERVICE_LOGGER
 
 RULES = (AccessRule("/opinion", "read"), AccessRule("/switch*", "admin"))
 SECRET = "a secret of more than thirty-two bytes"
@@ -189,15 +190,15 @@ def test_a_token_is_a_client_and_an_expired_one_says_so(tmp_path: Path) -> None:
 
 def test_no_secret_is_in_status_logs_or_settings_shown(caplog: pytest.LogCaptureFixture) -> None:
     guarded = Guarded(api_keys=KEYS, jwt_secret=SECRET)
-    logger = logging.getLogger("ray.serve")
+    logger = logging.getLogger(SERVICE_LOGGER)
     logger.addHandler(caplog.handler)
     try:
-        with caplog.at_level(logging.DEBUG, "ray.serve"):
+        with caplog.at_level(logging.DEBUG, SERVICE_LOGGER):
             guarded.client.get("/opinion", headers={"X-API-Key": "reader.guess-of-a-secret"})
             guarded.client.get("/opinion", headers={"Authorization": f"Bearer {token(exp=1)}"})
     finally:
         logger.removeHandler(caplog.handler)
-    told = [vars(record) for record in caplog.records if record.name == "ray.serve"]
+    told = [vars(record) for record in caplog.records if record.name == SERVICE_LOGGER]
     assert len({one["request_id"] for one in told}) == 2
     assert {one["code"] for one in told} == {"unauthenticated"}
     assert all(one["request_id"] for one in told)

@@ -27,6 +27,7 @@ from alpharay.store.remembered_answers import MemoryUnavailableError, Remembered
 from alpharay.strategies.catalogue import strategy_named
 from benchmarks.signal_data import discovered, generated_candles
 from serve_apps.background_copy import BackgroundCopy
+from serve_apps.service_log import SERVICE_LOGGER
 from serve_apps.signal_api import signal_api
 from serve_apps.signal_refresh import SnapshotRefresher
 from serve_apps.signal_service import SignalService
@@ -391,11 +392,11 @@ def test_health_status_and_metrics_tell_the_state(bench: Bench, candles: Candles
 def test_each_request_writes_one_line_with_its_id(
     bench: Bench, candles: Candles, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logger = logging.getLogger("ray.serve")
+    logger = logging.getLogger(SERVICE_LOGGER)
     monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)
     try:
-        with caplog.at_level(logging.INFO, "ray.serve"):
+        with caplog.at_level(logging.INFO, SERVICE_LOGGER):
             bench.client.post(
                 "/generate_signal",
                 json={"symbol": "SOL", "price": float(candles.close[-1])},
@@ -404,7 +405,7 @@ def test_each_request_writes_one_line_with_its_id(
             bench.client.post("/generate_signal", json={"symbol": "SOL", "price": 0}, headers={"X-Request-ID": "id-2"})
     finally:
         logger.removeHandler(caplog.handler)
-    told = [vars(record) for record in caplog.records if record.name == "ray.serve"]
+    told = [vars(record) for record in caplog.records if record.name == SERVICE_LOGGER]
     assert [one["request_id"] for one in told] == ["id-1", "id-2"]
     assert told[0]["symbol"] == "SOL/USD"
     assert told[0]["latency_ms"] >= 0.0
