@@ -9,6 +9,14 @@ import pytest
 from tests.kubernetes.dev_cluster import apply_overlay, signal, symbols, wait_for, wait_until_ready
 from tests.kubernetes.node import machine, node
 
+LAST = "test_chart.py"
+"""It removes the dev overlay, for whose place it has use."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of one file come last; the others stay in their order."""
+    items.sort(key=lambda one: one.path.name == LAST)
+
 
 @pytest.fixture(scope="session")
 def kubernetes() -> Iterator[None]:

@@ -24,6 +24,9 @@ PACKAGES = (
 POLICIES = "policies"
 """A module of its own: its Kubernetes client is of 2019."""
 
+TOOLS = {"helm": "helm.sh/helm/v4/cmd/helm", "kwok": "sigs.k8s.io/kwok/cmd/kwok"}
+"""What single tests need, modules of their own too: built when the first of them asks."""
+
 # Without its version a server calls itself v0.0.0, which its clients refuse.
 _VERSION = (
     f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES} "
@@ -35,7 +38,7 @@ BUILD_SECONDS = 3600.0
 
 def build() -> bool:
     """Build what is missing or older than its sources; return whether anything was. Cold it takes ten minutes."""
-    mark, state = PROGRAMS / "sources", _sources()
+    mark, state = PROGRAMS / "sources", _sources([SOURCES, SOURCES / "coredns", SOURCES / POLICIES])
     if mark.exists() and mark.read_text() == state:
         return False
     PROGRAMS.mkdir(parents=True, exist_ok=True)
@@ -44,6 +47,16 @@ def build() -> bool:
     _go_build(SOURCES / POLICIES, "-s -w", ["."], {"CGO_ENABLED": "1"})
     mark.write_text(state)
     return True
+
+
+def tool(name: str) -> str:
+    """Return the path of one of `TOOLS`, built when it is missing or older than its sources: five minutes cold."""
+    mark, state = PROGRAMS / f"{name}.sources", _sources([SOURCES / name])
+    if not mark.exists() or mark.read_text() != state:
+        PROGRAMS.mkdir(parents=True, exist_ok=True)
+        _go_build(SOURCES / name, "-s -w", [TOOLS[name]])
+        mark.write_text(state)
+    return str(PROGRAMS / name)
 
 
 def _go_build(folder: Path, linked: str, packages: Sequence[str], more: Mapping[str, str] | None = None) -> None:
@@ -80,9 +93,8 @@ def _environment() -> dict[str, str]:
     return child_environment({"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"})
 
 
-def _sources() -> str:
+def _sources(folders: Sequence[Path]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(SOURCES.rglob("*")):
-        if file.is_file():
-            digest.update(file.name.encode() + file.read_bytes())
+    for file in sorted(one for folder in folders for one in folder.iterdir() if one.is_file()):
+        digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest() + os.uname().machine
