@@ -154,6 +154,14 @@ FACTS = (
         "SELECT exchange, symbol, timeframe, extract(epoch FROM now() - activated_at) FROM signal_models "
         "WHERE status = 'ACTIVE'",
     ),
+    Fact(
+        "alpharay_wal_archive_failing_seconds",
+        "While PostgreSQL cannot archive its log: how long ago it last could. 0 while it can, none where it shall not.",
+        (),
+        "SELECT CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') "
+        "THEN extract(epoch FROM now() - coalesce(last_archived_time, stats_reset)) ELSE 0 END "
+        "FROM pg_stat_archiver WHERE current_setting('archive_mode') <> 'off'",
+    ),
 )  # fmt: skip
 
 # One look at an index for each market and partition, however many candles there are.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
-from cluster.deploy.api import Api
+from cluster.deploy.api import Api, Object
 from cluster.deploy.errors import DeployError
 from cluster.deploy.rollouts import wait_for_rollouts
 from cluster.deploy.schedule_run import run_now
@@ -12,7 +13,9 @@ from cluster.deploy.waiting import Report, State, wait_until
 
 PREFIX = "back-up-"
 RESTORE_DATABASE, RESTORE_BASE = "restore-database", "restore-base"
+END = "end"
 _DATABASE = "postgres"
+_ARCHIVE = "WAL_ARCHIVE"
 
 
 def back_up(api: Api, only: str | None, *, timeout_s: float, report: Report) -> list[str]:
@@ -56,10 +59,37 @@ def restore_database(api: Api, name: str, *, timeout_s: float, report: Report) -
     return run_now(api, RESTORE_DATABASE, timeout_s=timeout_s, report=report, environment={"BACK_UP": name})
 
 
-def restore_base(api: Api, name: str, *, timeout_s: float, report: Report) -> list[str]:
-    """Put PostgreSQL's files back: it is stopped, its files are exchanged, it is started again, whatever happens."""
-    if api.read("batch/v1", "CronJob", RESTORE_BASE) is None:
+def until_of(text: str, *, now: datetime) -> str:
+    """Return the time until which a restore goes as its script takes it: in UTC, or `end`.
+
+    Raises ValueError for what is no time, has no zone or has not come yet.
+    """
+    if text == END:
+        return END
+    try:
+        parsed = datetime.fromisoformat(text)
+        moment = None if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None:
+        raise ValueError(f"must be a time with its zone, like 2026-11-21T10:00:00Z, or {END}, was {text!r}")
+    if moment > now:
+        raise ValueError(f"must have passed, was {text!r}: say {END} for everything that was archived")
+    return moment.isoformat()
+
+
+def restore_base(api: Api, name: str, *, timeout_s: float, report: Report, until: str = "") -> list[str]:
+    """Put PostgreSQL's files back: it is stopped, its files are exchanged, it is started again, whatever happens.
+
+    With `until` (of `until_of`) it then replays its archived log so far; without, it is as the back-up left it.
+    """
+    schedule = api.read("batch/v1", "CronJob", RESTORE_BASE)
+    if schedule is None:
         raise DeployError(f"there is no CronJob {RESTORE_BASE}: the overlay lacks the component back-up")
+    if until and not _knows_the_archive(schedule):
+        raise DeployError(
+            f"a restore until {until} needs the archived log: the overlay lacks the component wal-archive"
+        )
     found = api.read("apps/v1", "StatefulSet", _DATABASE)
     if found is None:
         raise DeployError(f"there is no StatefulSet {_DATABASE}: a managed database is restored by its own means")
@@ -67,11 +97,17 @@ def restore_base(api: Api, name: str, *, timeout_s: float, report: Report) -> li
     api.merge("apps/v1", "StatefulSet", _DATABASE, {"spec": {"replicas": 0}})
     try:
         wait_until("PostgreSQL", partial(_is_stopped, api), timeout_s=timeout_s, report=report)
-        said = run_now(api, RESTORE_BASE, timeout_s=timeout_s, report=report, environment={"BACK_UP": name})
+        environment = {"BACK_UP": name, "UNTIL": until}
+        said = run_now(api, RESTORE_BASE, timeout_s=timeout_s, report=report, environment=environment)
     finally:
         api.merge("apps/v1", "StatefulSet", _DATABASE, {"spec": {"replicas": replicas}})
     wait_for_rollouts(api, [found], timeout_s=timeout_s, report=report)
     return said
+
+
+def _knows_the_archive(schedule: Object) -> bool:
+    containers = schedule["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return any(variable["name"] == _ARCHIVE for one in containers for variable in one.get("env", ()))
 
 
 def _is_stopped(api: Api) -> State:

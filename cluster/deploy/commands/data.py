@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from cluster.deploy.back_up import back_up, restore_base, restore_database
+from cluster.deploy.back_up import back_up, restore_base, restore_database, until_of
 from cluster.deploy.commands.session import DEV, PATIENCE_S, Context, Overlay, Timeout, target
 
 
@@ -34,13 +35,39 @@ def restore(
         bool,
         typer.Option("--base", help="PostgreSQL's files instead of a dump: faster for large ones, stops it meanwhile."),
     ] = False,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="With --base: go on from there to a time (2026-11-21T10:00:00Z), or to the end of what was archived "
+            "(end). Then the newest back-up from before that time is taken, unless --back-up names one.",
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Put a back-up in the place of the database. What was there is kept beside it, under a name with the time."""
+    """Put a back-up in the place of the database. What was there is kept beside it, under a name with the time.
+
+    The database as it was at a time: restore --base --until 2026-11-21T10:00:00Z
+    """
+    if until:
+        until = _checked(until, base=base)
     with target(overlay, context, timeout) as (to, rendering):
         if not yes:
-            typer.confirm(f"Replace the database in {rendering.namespace} by {back_up}?", abort=True, err=True)
-        restored = restore_base if base else restore_database
-        said = restored(to.api, back_up, timeout_s=timeout, report=to.report)
+            what = f"{back_up}, and its log until {until}" if until else back_up
+            typer.confirm(f"Replace the database in {rendering.namespace} by {what}?", abort=True, err=True)
+        if base:
+            said = restore_base(to.api, back_up, timeout_s=timeout, report=to.report, until=until)
+        else:
+            said = restore_database(to.api, back_up, timeout_s=timeout, report=to.report)
     for line in said:
         typer.echo(line)
+
+
+def _checked(until: str, *, base: bool) -> str:
+    name = "'--until'"
+    if not base:
+        raise typer.BadParameter("needs --base: a dump is of one moment, only files have a log", param_hint=name)
+    try:
+        return until_of(until, now=datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=name) from error

@@ -211,6 +211,32 @@ def test_back_ups_are_made_by_the_clock_and_restored_by_hand(overlay: str) -> No
     assert {"name": "data", "mountPath": "/var/lib/postgresql"} in restore["volumeMounts"]
 
 
+@pytest.mark.parametrize("overlay", ["staging", "prod"])
+def test_the_log_is_archived_longer_than_bases_are_kept_and_restored_from_there(overlay: str) -> None:
+    pod = named(overlay, "StatefulSet", "postgres")["spec"]["template"]["spec"]
+    (postgres,) = pod["containers"]
+    said = {one["name"]: one["value"] for one in postgres["env"] if "value" in one}
+    assert int(said["KEEP_DAYS"]) > 90 + 7
+    assert {"--archive_mode=on", "--archive_timeout=300"} <= set(postgres["args"])
+    (command,) = [one for one in postgres["args"] if one.startswith("--archive_command=")]
+    script = next(word for word in command.split() if word.endswith(".sh"))
+    mounts = {one["mountPath"]: one["name"] for one in postgres["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    folder, _, file = script.rpartition("/")
+    assert file in named(overlay, "ConfigMap", volumes[mounts[folder]]["configMap"]["name"])["data"]
+    # The restore writes its own path into PostgreSQL's settings, and its pod has the scripts that it reads.
+    job = named(overlay, "CronJob", "restore-base")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (restore,) = job["containers"]
+    assert {"name": "WAL_ARCHIVE", "value": said["WAL_ARCHIVE"]} in restore["env"]
+    assert {"name": "wal-archive", "mountPath": said["WAL_ARCHIVE"], "readOnly": True} in restore["volumeMounts"]
+    assert volumes[mounts[said["WAL_ARCHIVE"]]] in job["volumes"]
+    assert {"restore-base.sh", "recovery.sh"} <= named(overlay, "ConfigMap", "back-up")["data"].keys()
+
+
+def test_dev_archives_no_log() -> None:
+    assert "wal-archive" not in yaml.safe_dump_all(render("dev"))
+
+
 @pytest.mark.parametrize("overlay", TWO_CLUSTERS)
 def test_accounts_may_do_little(overlay: str) -> None:
     for role in of_kind(overlay, "Role", "ClusterRole"):

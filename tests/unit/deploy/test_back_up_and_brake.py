@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from cluster.deploy.back_up import back_up, restore_base, restore_database
+from cluster.deploy.back_up import back_up, restore_base, restore_database, until_of
+from cluster.deploy.command import app
 from cluster.deploy.errors import DeployError
 from cluster.deploy.rollout import Target
 from cluster.deploy.scale_down import scale_down, scale_up
@@ -120,6 +123,49 @@ def test_a_base_is_not_restored_over_a_database_that_still_runs() -> None:
     with pytest.raises(DeployError, match="PostgreSQL: not ready after"):
         restore_base(cluster, "latest", timeout_s=0.05, report=lambda *_: None)
     assert cluster.made == []
+
+
+def test_a_base_is_restored_until_a_time_that_its_job_is_told() -> None:
+    cluster = Cluster()
+    until = until_of("2026-11-21T11:30:00.25+01:30", now=datetime(2026, 11, 22, tzinfo=UTC))
+    restore_base(cluster, "latest", timeout_s=0.1, report=lambda *_: None, until=until)
+    (job,) = cluster.made
+    assert environment(job)["UNTIL"] == "2026-11-21T10:00:00.250000+00:00"
+    assert environment(job)["BACK_UP"] == "latest"
+    assert environment(job)["WAL_ARCHIVE"] == "/wal-archive"
+
+
+def test_without_an_archive_postgres_is_not_even_stopped_for_a_time() -> None:
+    cluster = Cluster()
+    schedule = cluster.read("batch/v1", "CronJob", "restore-base")
+    assert schedule is not None
+    (container,) = schedule["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    container["env"] = [one for one in container["env"] if one["name"] != "WAL_ARCHIVE"]
+    cluster.asked.clear()
+    with pytest.raises(DeployError, match="lacks the component wal-archive"):
+        restore_base(cluster, "latest", timeout_s=0.1, report=lambda *_: None, until="end")
+    assert {method for method, _ in cluster.asked} == {"GET"}
+    # The back-up itself needs none.
+    restore_base(cluster, "latest", timeout_s=0.1, report=lambda *_: None)
+    assert environment(cluster.made[0])["UNTIL"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--until", "2026-11-21T10:00:00Z"], "needs --base"),
+        (["--base", "--until", "yesterday"], "must be a time with its zone, like 2026-11-21T10:00:00Z, or end"),
+        (["--base", "--until", "2026-11-21T10:00:00"], "must be a time with its zone"),
+        (["--base", "--until", "0001-01-01T00:00:00+05:00"], "must be a time with its zone"),
+        (["--base", "--until", "2999-01-01T00:00:00Z"], "must have passed"),
+    ],
+)
+def test_an_until_that_means_nothing_is_refused_before_anything_is_asked(words: list[str], reason: str) -> None:
+    said = CliRunner().invoke(app, ["restore", "--overlay", "nowhere", *words])
+    assert said.exit_code == 2
+    # Framed, and wrapped as wide as the terminal is.
+    text = " ".join(said.output.replace("│", " ").split())
+    assert f"Invalid value for '--until': {reason}" in text
 
 
 def test_the_brake_stops_what_acts_and_leaves_answers_data_and_back_ups() -> None:
