@@ -110,7 +110,7 @@ def _job(found: Object) -> State:
 def _ray_service(found: Object) -> State:
     status = found.get("status", {})
     active, pending = status.get("activeServiceStatus", {}), status.get("pendingServiceStatus", {})
-    applications = (pending or active).get("applicationStatuses", {})
+    applications = (pending if pending.get("rayClusterName") else active).get("applicationStatuses", {})
     said = ", ".join(f"{name} {one.get('status')}" for name, one in sorted(applications.items()))
     running = bool(active.get("applicationStatuses")) and all(
         one.get("status") == "RUNNING" for one in active["applicationStatuses"].values()

@@ -66,9 +66,11 @@ def test_a_bad_version_never_serves_and_is_taken_back(load: SignalLoad) -> None:
     good = read("-n", NAMESPACE, "rayservice", "serving")["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]
     image = good["template"]["spec"]["containers"][0]["image"]
     change({"op": "replace", "path": WORKER_IMAGE, "value": "ghcr.io/alpharay/alpharay:no-such-version"})
-    wait_for("a second cluster", lambda: len(clusters()) == 2, 120.0)
-    wait_for("its worker without an image", lambda: "no-such-version" in waiting_for(), 180.0)
-    change({"op": "replace", "path": WORKER_IMAGE, "value": image})
+    try:
+        wait_for("a second cluster", lambda: clusters() - {old}, 120.0)
+        wait_for("its worker without an image", lambda: "no-such-version" in waiting_for(), 180.0)
+    finally:
+        change({"op": "replace", "path": WORKER_IMAGE, "value": image})
     wait_for("its end", lambda: clusters() == {old}, 300.0)
     failed = load.failed(started)
     record("a bad version taken back", seconds=time.time() - started, failed=len(failed))
