@@ -71,10 +71,12 @@ def test_a_bad_version_never_serves_and_is_taken_back(load: SignalLoad) -> None:
         wait_for("its worker without an image", lambda: "no-such-version" in waiting_for(), 180.0)
     finally:
         change({"op": "replace", "path": WORKER_IMAGE, "value": image})
-    wait_for("its end", lambda: clusters() == {old}, 300.0)
+    # KubeRay does not go back to the old one: it makes another as it was, which takes over.
+    bad = clusters() - {old}
+    wait_for("its end", lambda: len(clusters()) == 1 and not clusters() & bad, 400.0)
     failed = load.failed(started)
     record("a bad version taken back", seconds=time.time() - started, failed=len(failed))
-    assert active_cluster() == old
+    assert active_cluster() in clusters()
     assert failed == []
 
 
