@@ -63,13 +63,13 @@ def test_thousands_of_workers_come_and_go(work: dict[str, Any]) -> None:
     for size in SIZES:
         group["minReplicas"] = group["replicas"] = size
         group["maxReplicas"] = size
-        operator = used("ray-operator")
+        operator = used("manager")
         started = time.monotonic()
         kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=json.dumps(work))
         wanted = size + others
         wait_for(f"{wanted} workers", partial(are_ready, wanted), 900.0)
         seconds = time.monotonic() - started
-        after, server = used("ray-operator"), used("kube-apiserver")
+        after, server = used("manager"), used("kube-apiserver")
         record(
             f"{size} workers on fake nodes",
             seconds=seconds,

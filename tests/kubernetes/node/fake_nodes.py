@@ -9,9 +9,15 @@ from cluster.local.process import child_environment, end, launch
 from tests.kubernetes.node.folders import KUBECONFIG, part
 from tests.kubernetes.node.kubectl import kubectl
 from tests.kubernetes.node.network import server
-from tests.kubernetes.node.programs import tool
+from tests.kubernetes.node.programs import module_folder, tool
 
 LABEL = "alpharay.test/fake"
+MODULE, VERSION = "sigs.k8s.io/kwok", "v0.8.0"
+"""As in `go/kwok/go.mod`."""
+
+LEASE_SECONDS = 40
+"""As a kubelet's: each node says every ten seconds that it lives."""
+
 TOLERATION = {"key": LABEL, "operator": "Exists", "effect": "NoSchedule"}
 """What a pod must bear to come to a fake node; all others stay on the real one."""
 
@@ -19,7 +25,15 @@ TOLERATION = {"key": LABEL, "operator": "Exists", "effect": "NoSchedule"}
 def start(count: int) -> None:
     """Say that so many nodes are there, each for 64 processors and 110 pods."""
     kubectl("apply", "--server-side", "-f", "-", text=as_list(_node(place) for place in range(count)), seconds=300.0)
-    flags = [f"--kubeconfig={KUBECONFIG}", f"--manage-nodes-with-label-selector={LABEL}=true"]
+    # How nodes and pods come to life, as kwok's own manifests say it: at once.
+    stages = part("kwok") / "stages.yaml"
+    stages.write_text(kubectl("kustomize", str(module_folder(MODULE, VERSION) / "kustomize/stage/fast")))
+    flags = [
+        f"--kubeconfig={KUBECONFIG}",
+        f"--config={stages}",
+        f"--manage-nodes-with-label-selector={LABEL}=true",
+        f"--node-lease-duration-seconds={LEASE_SECONDS}",
+    ]
     launch(part("kwok"), server([tool("kwok"), *flags]), environment=child_environment())
     kubectl("wait", "--for=condition=Ready", "node", "-l", f"{LABEL}=true", "--timeout=120s", seconds=140.0)
 
