@@ -152,6 +152,13 @@ helm install alpharay . --namespace NAMESPACE
 helm test alpharay --namespace NAMESPACE
 ```
 {secrets}
+Before `helm uninstall`, which takes everything at once: Ray clusters clear their state in the Valkey `ray-state`, and wait for
+it for ever once that is gone.
+
+```sh
+kubectl -n NAMESPACE delete rayservices,rayclusters --all
+```
+
 Helm knows nothing of brokers that must catch up one by one: when `helm upgrade` changed them, delete their pods one
 after the other, each when no partition lacks a replica. `python -m cluster.deploy upgrade` does that by itself.
 """
