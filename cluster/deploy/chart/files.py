@@ -152,8 +152,8 @@ helm install alpharay . --namespace NAMESPACE
 helm test alpharay --namespace NAMESPACE
 ```
 {secrets}
-Before `helm uninstall`, which takes everything at once: Ray clusters clear their state in the Valkey `ray-state`, and wait for
-it for ever once that is gone.
+Before `helm uninstall`, which takes everything at once: Ray clusters clear their state in the Valkey `ray-state`, and
+wait for it for ever once that is gone.
 
 ```sh
 kubectl -n NAMESPACE delete rayservices,rayclusters --all
