@@ -45,16 +45,19 @@ def work(kubernetes: None) -> Iterator[dict[str, Any]]:
     spec["enableInTreeAutoscaling"] = False
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         fake_nodes.place_on_them(group["template"]["spec"])
+    accounts = {group["template"]["spec"].get("serviceAccountName") for group in spec["workerGroupSpecs"]} - {None}
     kubectl("create", "namespace", SPACE)
-    kubectl("apply", "--server-side", "-f", "-", text=priorities)
-    for account in {group["template"]["spec"].get("serviceAccountName") for group in spec["workerGroupSpecs"]} - {None}:
-        kubectl("-n", SPACE, "create", "serviceaccount", account)
-    kubectl("-n", SPACE, "create", "secret", "generic", "ray-token", "--from-literal=auth_token=only-for-this-test")
-    fake_nodes.start(NODES)
-    yield cluster
-    kubectl("delete", "namespace", SPACE, "--wait=false")
-    kubectl("delete", "--ignore-not-found", "-f", "-", text=priorities)
-    fake_nodes.stop()
+    try:
+        kubectl("apply", "--server-side", "-f", "-", text=priorities)
+        for account in accounts:
+            kubectl("-n", SPACE, "create", "serviceaccount", account)
+        kubectl("-n", SPACE, "create", "secret", "generic", "ray-token", "--from-literal=auth_token=only-for-this-test")
+        fake_nodes.start(NODES)
+        yield cluster
+    finally:
+        fake_nodes.stop()
+        kubectl("delete", "namespace", SPACE, "--wait=false")
+        kubectl("delete", "--ignore-not-found", "-f", "-", text=priorities)
 
 
 def test_thousands_of_workers_come_and_go(work: dict[str, Any]) -> None:
@@ -122,4 +125,4 @@ def used(program: str) -> tuple[float, float]:
         if process.info["name"] in {program, program[:15]} or str(process.info["exe"]).endswith(f"/{program}"):
             times = process.cpu_times()
             return times.user + times.system, float(process.memory_info().rss)
-    return 0.0, 0.0
+    raise LookupError(f"no process {program} runs")

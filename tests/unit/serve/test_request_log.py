@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from alpharay.telemetry.origin import Origin, caused_by
 from alpharay.telemetry.redaction import Redaction
 from serve_apps import request_log
 from serve_apps.request_log import RequestLog, tell_request, write_beside_replica
+from serve_apps.service_log import SERVE_LOGGER
 
 LABELS = {"application": "signal", "replica": "r1"}
 
@@ -96,37 +97,37 @@ def test_a_file_that_cannot_be_written_ends_no_log() -> None:
     assert "last" in "".join(texts)
 
 
-def test_in_a_replica_lines_stand_in_a_file_beside_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    logger = logging.getLogger("ray.serve")
-    serve = RotatingFileHandler(tmp_path / "replica_signal_S_r1.log", maxBytes=1000, backupCount=2, delay=True)
-    monkeypatch.setattr(logger, "handlers", [MemoryHandler(1, target=serve)])
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    monkeypatch.setattr(request_log, "_replica", None)
+@pytest.fixture
+def in_replica(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Tell one request as a replica does whose logger has the given handlers, and wait until it is written."""
+    logger = logging.getLogger(SERVE_LOGGER)
+
+    def tell(*handlers: logging.Handler) -> None:
+        monkeypatch.setattr(logger, "handlers", list(handlers))
+        monkeypatch.setattr(logger, "level", logging.INFO)
+        monkeypatch.setattr(request_log, "_replica", None)
+        logger.manager._clear_cache()
+        write_beside_replica(Redaction(), LABELS)
+        tell_request("signal", {"symbol": "SOL/USD"})
+        assert request_log._replica is not None
+        request_log._replica.close()
+
+    yield tell
     logger.manager._clear_cache()
-    write_beside_replica(Redaction(), LABELS)
-    tell_request("signal", {"symbol": "SOL/USD"})
-    assert request_log._replica is not None
-    request_log._replica.close()
+
+
+def test_in_a_replica_lines_stand_in_a_file_beside_its_own(tmp_path: Path, in_replica: Callable[..., None]) -> None:
+    serve = RotatingFileHandler(tmp_path / "replica_signal_S_r1.log", maxBytes=1000, backupCount=2, delay=True)
+    in_replica(MemoryHandler(1, target=serve))
     (line,) = (tmp_path / "requests_signal_S_r1.log").read_text().splitlines()
     assert json.loads(line)["symbol"] == "SOL/USD"
     assert not (tmp_path / "replica_signal_S_r1.log").exists()
-    logger.manager._clear_cache()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_full_disk_is_told_and_ends_no_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, in_replica: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = logging.getLogger("ray.serve")
-    serve = RotatingFileHandler(tmp_path / "replica_signal_S_r1.log", delay=True)
     (tmp_path / "requests_signal_S_r1.log").symlink_to("/dev/full")
-    monkeypatch.setattr(logger, "handlers", [serve, caplog.handler])
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    monkeypatch.setattr(request_log, "_replica", None)
-    logger.manager._clear_cache()
-    write_beside_replica(Redaction(), LABELS)
-    tell_request("signal", {"symbol": "SOL/USD"})
-    assert request_log._replica is not None
-    request_log._replica.close()
+    in_replica(RotatingFileHandler(tmp_path / "replica_signal_S_r1.log", delay=True), caplog.handler)
     assert "request lines are lost" in caplog.text
-    logger.manager._clear_cache()
