@@ -1,16 +1,25 @@
-"""What unit tests share: the real candles, where they are to be had."""
+"""What unit tests share: settings of their own each, and the real candles where they are to be had."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from alpharay.market.candles import Candles, candles_from_frame
+from alpharay.settings import settings
 
 REAL_CANDLES = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def settings_of_its_own() -> Iterator[None]:
+    """A process reads its settings once; a test reads those of its own environment, and leaves none to the next."""
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

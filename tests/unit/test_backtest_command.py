@@ -17,7 +17,6 @@ from alpharay.cli.main import app
 from alpharay.cli.strategy_source import is_stored_id, strategy_of
 from alpharay.market.files import write_candles
 from alpharay.market.sample import sample_candles
-from alpharay.settings import settings
 from alpharay.strategies.catalogue import strategy_named
 
 RULES = """
@@ -130,14 +129,10 @@ def test_too_few_candles_are_no_backtest(tmp_path: Path) -> None:
 def test_without_a_database_a_stored_strategy_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ALPHARAY_DATABASE_URL", raising=False)
-    settings.cache_clear()
-    try:
-        for arguments in (["backtest", "3fa9c1"], ["report", "3fa9c1"], ["compare", "3fa9c1"]):
-            result = CliRunner().invoke(app, arguments)
-            assert result.exit_code == 2
-            assert "run `alpharay stack up`" in result.stderr
-    finally:
-        settings.cache_clear()
+    for arguments in (["backtest", "3fa9c1"], ["report", "3fa9c1"], ["compare", "3fa9c1"]):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 2
+        assert "run `alpharay stack up`" in result.stderr
 
 
 def test_ids_are_told_from_names() -> None:

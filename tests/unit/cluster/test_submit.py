@@ -90,13 +90,11 @@ def test_the_command_says_what_became_of_the_job_and_shows_the_token(
     real = httpx.Client
     monkeypatch.setenv("ALPHARAY_RAY_DASHBOARD_URL", "http://head:8265")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "t0ken")
-    module.settings.cache_clear()
     monkeypatch.setattr(
         module.httpx, "Client", lambda **options: real(**options, transport=httpx.MockTransport(cluster.answer))
     )
     assert main(["score", "--every", "5", "--", "python", "-m", "ray_jobs.score", "--json"]) == 0
     assert main(["score", "--every", "5", "--", "python", "-m", "ray_jobs.score", "--json"]) == 0
-    module.settings.cache_clear()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith(": submitted")
     assert next(iter(cluster.jobs.values())) == "python -m ray_jobs.score --json"
