@@ -67,6 +67,15 @@ class Settings(BaseSettings):
         ge=512,
         description="memory that one worker's candles, indicator columns and comparisons may take, MB",
     )
+    search_groups: str = Field(
+        default="",
+        description="groups of Ray nodes (label alpharay.dev/group) that searches, backtests and validation run on: "
+        "name[,name]; unset: any node",
+    )
+    training_groups: str = Field(default="", description="the same for the training of models")
+    actor_groups: str = Field(
+        default="", description="the same for actors that are always there: ingestion, sinks, consumers, the monitor"
+    )
     strategy_files: str = Field(
         default="", description="users' Python files whose indicators stored strategies need: path[,path]"
     )

@@ -20,6 +20,7 @@ from alpharay.market.candles import Candles
 from alpharay.settings import Settings
 from alpharay.strategies.catalogue import CATALOGUE
 from ray_jobs.detached_actor import NAMESPACE
+from ray_jobs.node_groups import on_groups
 from ray_jobs.work_shares import WorkShares
 
 Item = TypeVar("Item")
@@ -108,11 +109,11 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
 
     A function is put into Ray's object store once, where all workers of a machine share its arrays, however
     often it is mapped; the last used ones, `held` of them, stay there and in the workers. Items go where what they
-    need is (`ray_jobs.work_shares`). Raises WorkersMissingError when no worker could start; fewer than asked for are
-    used as they are.
+    need is (`ray_jobs.work_shares`). Workers run on nodes of `groups`, where any are named. Raises
+    WorkersMissingError when no worker could start; fewer than asked for are used as they are.
     """
 
-    def __init__(self, workers: int, *, niceness: int = 0, held: int = 1) -> None:
+    def __init__(self, workers: int, *, niceness: int = 0, held: int = 1, groups: str = "") -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, was {workers}")
         run = uuid.uuid4().hex[:6]
@@ -121,12 +122,12 @@ class RayExecutor(AbstractContextManager["RayExecutor"]):
         # there.
         worker_class: Any = BacktestWorker
         actors = [
-            worker_class.options(name=name, namespace=NAMESPACE, runtime_env={"env_vars": WORKER_ENVIRONMENT}).remote(
-                name, niceness, held
-            )
+            worker_class.options(
+                name=name, namespace=NAMESPACE, runtime_env={"env_vars": WORKER_ENVIRONMENT}, **on_groups(groups)
+            ).remote(name, niceness, held)
             for name in names
         ]
-        self._actors = _started(actors)
+        self._actors = _started(actors, groups)
         self._shares = WorkShares(len(self._actors))
         self._held = held
         # By identity; the function is kept, so that no other can get its id.
@@ -193,6 +194,7 @@ def open_workers(workers: int | None, settings: Settings) -> RayExecutor:
         suitable_workers(workers, alone=alone),
         niceness=LAPTOP_NICENESS if alone else 0,
         held=held_data_sets(settings),
+        groups=settings.search_groups,
     )
 
 
@@ -217,7 +219,7 @@ def suitable_workers(workers: int | None, *, alone: bool) -> int:
     return max((os.cpu_count() or 2) - 1, 1) if alone else int(resources.get("CPU", 1))
 
 
-def _started(actors: list[Any]) -> list[Any]:
+def _started(actors: list[Any], groups: str) -> list[Any]:
     calls = [actor.process_id.remote() for actor in actors]
     ray.wait(calls, num_returns=1, timeout=START_TIMEOUT_S)
     ready, late = ray.wait(calls, num_returns=len(calls), timeout=LATE_WORKERS_S)
@@ -227,9 +229,10 @@ def _started(actors: list[Any]) -> list[Any]:
     if not ready:
         resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
         free = resources.get("CPU", 0.0)
+        where = f" on nodes of {groups} (ALPHARAY_SEARCH_GROUPS)" if groups else ""
         raise WorkersMissingError(
-            f"none of {len(actors)} backtest workers started in {START_TIMEOUT_S:.0f} s; Ray has {free:g} processors "
-            "free: end other jobs, or use --workers 0 to search in this process"
+            f"none of {len(actors)} backtest workers started{where} in {START_TIMEOUT_S:.0f} s; Ray has {free:g} "
+            "processors free: end other jobs, or use --workers 0 to search in this process"
         )
     ray.get(ready, timeout=START_TIMEOUT_S)
     if late:

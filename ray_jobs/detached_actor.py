@@ -13,8 +13,10 @@ import ray
 import structlog
 from ray.util.metrics import Gauge
 
+from alpharay.settings import settings
 from alpharay.telemetry.mirror import start_mirror
 from alpharay.telemetry.registry import exposition
+from ray_jobs.node_groups import on_groups
 
 NAMESPACE = "alpharay"
 ACTOR_CPUS = 0.1
@@ -41,6 +43,8 @@ def ensure_actor(actor_class: Any, name: str, *arguments: object) -> Any:
         # Status calls must be answered at once, and an unread mailbox must not grow.
         max_concurrency=4,
         max_pending_calls=100,
+        # Where none but them keeps a node, the autoscaler can give back those that only searched.
+        **on_groups(settings().actor_groups),
     ).remote(*arguments)
 
 

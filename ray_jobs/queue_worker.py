@@ -29,6 +29,7 @@ from ray_jobs.backtest_worker import (
 from ray_jobs.detached_actor import NAMESPACE, show_metrics
 from ray_jobs.lease_owner import owner_name
 from ray_jobs.market_discovery import discovery_pool
+from ray_jobs.node_groups import on_groups
 from ray_jobs.work_queue import QueueWork, Tell
 
 MAX_RESTARTS = 20
@@ -109,6 +110,7 @@ def work_with_ray(work: QueueWork, settings: Settings, *, workers: int | None, f
             namespace=NAMESPACE,
             max_concurrency=CONCURRENT_CALLS,
             runtime_env={"env_vars": WORKER_ENVIRONMENT},
+            **on_groups(settings.search_groups),
         ).remote(name, settings, niceness)
         for name in names
     ]

@@ -11,6 +11,7 @@ import ray
 from alpharay.settings import Settings
 from ray_jobs.backtest_worker import LAPTOP_NICENESS, WORKER_ENVIRONMENT, join_ray, suitable_workers
 from ray_jobs.market_training import TrainingAsked, TrainingDone, train
+from ray_jobs.node_groups import on_groups
 
 TASK_TIMEOUT_S = 3_600.0
 """When no model is done for so long, the training is given up; what was done before is stored."""
@@ -33,13 +34,14 @@ class RayTrainer:
         alone = join_ray(settings)
         self._workers = suitable_workers(workers, alone=alone)
         self._niceness = LAPTOP_NICENESS if alone else 0
+        self._where = on_groups(settings.training_groups)
 
     def __call__(self, asked: Iterable[TrainingAsked]) -> Iterator[TrainingDone]:
         """Train each and yield it when it is done; when the caller leaves, the others are cancelled."""
         waiting = iter(asked)
         running: dict[Any, TrainingAsked] = {}
         task: Any = _train
-        task = task.options(runtime_env={"env_vars": WORKER_ENVIRONMENT})
+        task = task.options(runtime_env={"env_vars": WORKER_ENVIRONMENT}, **self._where)
         try:
             while True:
                 while len(running) < self._workers and (one := next(waiting, None)) is not None:

@@ -124,6 +124,7 @@ def ray_cluster() -> Iterator[str]:
             include_dashboard=False,
             log_to_driver=False,
             namespace="alpharay",
+            labels={"alpharay.dev/group": "of-tests"},
             _temp_dir=folder,
             _node_ip_address="127.0.0.1",
         )

@@ -112,3 +112,15 @@ def test_workers_keep_the_last_used_functions_as_many_as_they_may(
     with RayExecutor(1, held=held) as executor:
         answers = [answer for function in (first, second, first) for answer in executor(function, [0])]
     assert answers == [1, 1, third_answer]
+
+
+def test_workers_run_on_nodes_of_their_groups_alone(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray_jobs import backtest_worker
+    from ray_jobs.backtest_worker import RayExecutor, WorkersMissingError
+
+    with RayExecutor(1, groups="elsewhere, of-tests") as executor:
+        assert executor.process_ids
+    monkeypatch.setattr(backtest_worker, "START_TIMEOUT_S", 5.0)
+    monkeypatch.setattr(backtest_worker, "LATE_WORKERS_S", 0.1)
+    with pytest.raises(WorkersMissingError, match="on nodes of elsewhere"):
+        RayExecutor(1, groups="elsewhere")

@@ -170,6 +170,17 @@ def test_schedules_post_to_the_cluster_that_works(overlay: str) -> None:
     assert rule == {"to": [{"podSelector": {"matchLabels": {"app": "work"}}}], "ports": [{"port": 8265}]}
 
 
+@pytest.mark.parametrize("overlay", TWO_CLUSTERS)
+def test_work_asks_for_groups_that_the_work_cluster_has(overlay: str) -> None:
+    settings = named(overlay, "ConfigMap", "alpharay")["data"]
+    groups = {one["groupName"]: one for one in named(overlay, "RayCluster", "work")["spec"]["workerGroupSpecs"]}
+    for name in ("ALPHARAY_SEARCH_GROUPS", "ALPHARAY_TRAINING_GROUPS", "ALPHARAY_ACTOR_GROUPS"):
+        assert set(settings[name].split(",")) <= groups.keys(), name
+    # Actors that are always there keep a node, so there must be one; searches and trainings must find room elsewhere.
+    assert groups[settings["ALPHARAY_ACTOR_GROUPS"]]["minReplicas"] >= 1
+    assert ("spot" in settings["ALPHARAY_SEARCH_GROUPS"]) == (overlay == EVERYTHING)
+
+
 @pytest.mark.parametrize("overlay", RENDERED)
 def test_every_command_runs_a_module_that_has_its_options(overlay: str) -> None:
     for document in render(overlay):
