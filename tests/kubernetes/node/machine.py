@@ -30,6 +30,7 @@ CHANGED_SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "
 """What a kubelet sets for the whole machine; put back when the node goes down."""
 
 _SETTINGS = Path("/proc/sys")
+_CGROUPS = Path("/sys/fs/cgroup")
 _SAVED = "settings.json"
 
 
@@ -46,7 +47,9 @@ def why_not() -> str | None:
     if missing and shutil.which("apt-get") is None:
         return f"install {', '.join(missing)}; only apt-get is known to do it here"
     if not _may_make_namespaces():
-        return "this root may not make network namespaces (CAP_SYS_ADMIN)"
+        return "this root may not make network namespaces or mount (CAP_SYS_ADMIN)"
+    if not os.access(_CGROUPS, os.W_OK):
+        return f"a kubelet needs cgroups that it may write: {_CGROUPS}"
     return None
 
 
@@ -80,4 +83,5 @@ def _missing_packages() -> list[str]:
 
 
 def _may_make_namespaces() -> bool:
-    return subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False, timeout=10).returncode == 0
+    command = ["unshare", "--net", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0

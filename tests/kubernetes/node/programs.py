@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.local.process import child_environment, complete
+from tests.kubernetes.node import building
 from tests.kubernetes.node.folders import KUBERNETES, PROGRAMS, part
 
 SOURCES = Path(__file__).with_name("go")
@@ -33,7 +34,6 @@ _VERSION = (
     f"-X k8s.io/component-base/version.gitMajor={KUBERNETES.split('.')[0]} "
     f"-X k8s.io/component-base/version.gitMinor={KUBERNETES.split('.')[1]}"
 )
-BUILD_SECONDS = 3600.0
 
 
 def build() -> bool:
@@ -60,12 +60,10 @@ def tool(name: str) -> str:
 
 
 def _go_build(folder: Path, linked: str, packages: Sequence[str], more: Mapping[str, str] | None = None) -> None:
-    complete(
-        part("build"),
+    building.run(
         ["go", "build", "-trimpath", "-ldflags", linked, "-o", f"{PROGRAMS}/", *packages],
         environment={**_environment(), **(more or {})},
         working_folder=folder,
-        seconds=BUILD_SECONDS,
     )
 
 

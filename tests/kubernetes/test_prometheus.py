@@ -1,0 +1,98 @@
+"""What a Prometheus sees of the running overlay: every rule is evaluated, every panel answers, an alert arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.dashboards import DASHBOARDS
+from tests.kubernetes import prometheus
+from tests.kubernetes.dev_cluster import NAMESPACE, RAY_HEAD, RAY_WORKER, jobs, pods, run_job, serve, signal, wait_for
+from tests.kubernetes.node.kubectl import kubectl
+from tests.kubernetes.times import record
+
+pytestmark = [pytest.mark.usefixtures("dev"), pytest.mark.timeout(900)]
+
+WITHOUT_DATA = {
+    "Age of back-ups": "of kube-state-metrics, which the node does not have",
+}
+"""Panels of what the dev overlay does not have, and why."""
+
+
+@pytest.fixture(scope="module")
+def seen(dev: None) -> Iterator[None]:
+    """A Prometheus that has seen each application asked, well and wrongly, and the monitor's readings."""
+    if not any("ray_jobs.monitor" in one["entrypoint"] and one["status"] == "RUNNING" for one in jobs()[1]):
+        # Its schedule comes every five minutes.
+        kubectl("-n", NAMESPACE, "create", "job", f"monitor-{int(time.time())}", "--from=cronjob/monitor")
+    with prometheus.running():
+        wait_for("Prometheus", lambda: prometheus.ask("/api/v1/status/buildinfo")[0]["status"] == "success", 60.0)
+        for _ in range(10):
+            signal("SPX")
+            serve("/generate_signal", {"symbol": "nothing", "price": 1.0})
+            serve("/risk/assess", {"nothing": 1})
+            serve("/portfolio/accounts")
+        wait_for("the monitor's readings", lambda: values("alpharay_monitor_reading_age_seconds"), 300.0)
+        # Rates need two readings of what has happened.
+        signal("SPX")
+        time.sleep(10.0)
+        yield
+
+
+def values(query: str) -> list[float]:
+    """Return the values of a query's series."""
+    (answer,) = prometheus.ask("/api/v1/query", [{"query": query}])
+    assert answer["status"] == "success", answer
+    return [float(one["value"][1]) for one in answer["data"]["result"]]
+
+
+def test_every_ray_node_is_scraped(seen: None) -> None:
+    nodes = len(pods(RAY_HEAD)) + len(pods(RAY_WORKER))
+    assert values('up{job="ray"}') == [1.0] * nodes
+
+
+def test_every_rule_is_evaluated(seen: None) -> None:
+    def states() -> list[tuple[str, str, str]]:
+        (answer,) = prometheus.ask("/api/v1/rules")
+        rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
+        return [(rule["name"], rule["health"], rule.get("lastError", "")) for rule in rules]
+
+    wait_for("every rule's first turn", lambda: all(health != "unknown" for _, health, _ in states()), 60.0)
+    assert {health for _, health, _ in states()} == {"ok"}, states()
+
+
+def test_every_panel_answers(seen: None) -> None:
+    panels = [
+        (f"{dashboard.name}: {panel.title}", panel.title, query.replace("$here", f'namespace="{NAMESPACE}"'))
+        for dashboard in DASHBOARDS
+        for panel in dashboard.panels
+        for query in panel.queries.values()
+    ]
+    answers = prometheus.ask("/api/v1/query", [{"query": query} for _, _, query in panels])
+    assert [one for one in answers if one["status"] != "success"] == []
+    empty = {
+        name: query
+        for (name, title, query), answer in zip(panels, answers, strict=True)
+        if not answer["data"]["result"] and title not in WITHOUT_DATA
+    }
+    record("panels", asked=len(panels), without_data=len(empty))
+    assert empty == {}
+
+
+def test_what_kafka_was_told_wrongly_becomes_an_alert(seen: None) -> None:
+    wait_for("a first count", lambda: values("alpharay_dead_letters_messages"), 120.0)
+    console = "/opt/kafka/bin/kafka-console-producer.sh --bootstrap-server kafka-0.kafka:9092 --topic candles"
+    started = time.monotonic()
+    kubectl(
+        *("-n", NAMESPACE, "exec", "-i", "kafka-0", "--", "sh", "-c", console), text="no candle at all\n", seconds=90.0
+    )
+    run_job(f"consume-{int(time.time())}", "python -m ray_jobs.consume")
+
+    def arrived() -> bool:
+        (alerts,) = prometheus.ask("/api/v2/alerts", address=prometheus.ALERTS_ADDRESS)
+        return "DeadLettersRise" in {one["labels"]["alertname"] for one in alerts}
+
+    wait_for("the alert", arrived, 240.0)
+    record("a wrong message becomes an alert", seconds=time.monotonic() - started)
