@@ -9,13 +9,14 @@ import pytest
 from tests.kubernetes.dev_cluster import apply_overlay, signal, symbols, wait_for, wait_until_ready
 from tests.kubernetes.node import building, machine, node
 
-LAST = "test_chart.py"
-"""It removes the dev overlay, for whose place it has use."""
+PLACES = {"test_alert_rules.py": -2, "test_dev_overlay.py": -1, "test_chart.py": 1, "test_many_nodes.py": 2}
+"""Files that do not stand where their names are: what brings the overlay up is measured before any other needs it, and
+what wants the machine for itself removes it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of one file come last; the others stay in their order."""
-    items.sort(key=lambda one: one.path.name == LAST)
+    """Bring the files into the order in which they can build on each other; tests stay in theirs."""
+    items.sort(key=lambda one: PLACES.get(one.path.name, 0))
 
 
 @pytest.fixture(scope="session")

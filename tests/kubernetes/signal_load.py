@@ -43,11 +43,14 @@ class SignalLoad:
 
 @contextmanager
 def asked_all_the_time(
-    file: Path, every_s: float, symbol: str, price: float, *, patience_s: float
+    file: Path, every_s: float, symbol: str, price: float, *, patience_s: float, door: str | None = None
 ) -> Iterator[SignalLoad]:
-    """Ask from the node's network as long as the block lasts; what is due at its end is waited for."""
-    address = says("-n", NAMESPACE, "get", "service", SERVICE, "-o", "jsonpath={.spec.clusterIP}")
-    command = [sys.executable, "-m", "tests.kubernetes.asking", f"http://{address}:8000/generate_signal"]
+    """Ask from the node's network as long as the block lasts; what is due at its end is waited for.
+
+    `door` is the address and port of another way in than the applications' Service.
+    """
+    where = door or says("-n", NAMESPACE, "get", "service", SERVICE, "-o", "jsonpath={.spec.clusterIP}:8000")
+    command = [sys.executable, "-m", "tests.kubernetes.asking", f"http://{where}/generate_signal"]
     asking = subprocess.Popen(
         inside([*command, symbol, str(price), str(every_s), str(patience_s), str(file)]),
         cwd=REPOSITORY,

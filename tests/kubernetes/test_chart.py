@@ -1,6 +1,6 @@
 """The Helm chart that is made from the dev overlay: linted, installed, upgraded, rolled back, tested, uninstalled.
 
-It comes last: on two processors there is no place for it beside the overlay's own namespace, which it removes.
+On two processors there is no place for it beside the overlay's own namespace, which it removes.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from tests.kubernetes.node import (
     certificates,
     containers,
     control_plane,
+    gateways,
     images,
     kubelet,
     machine,
@@ -54,6 +55,7 @@ def up(report: Report = print) -> None:
         ("node", kubelet.start),
         ("network policies", policies.start),
         ("volumes", storage.offer),
+        ("gateways' definitions", gateways.define),
         ("operator", operator.install),
     ):
         started = time.monotonic()
@@ -63,6 +65,7 @@ def up(report: Report = print) -> None:
 
 def down() -> None:
     """End everything that `up` started and remove what it left; built programs and images stay."""
+    gateways.stop()
     policies.stop()
     kubelet.stop()
     if network.exists():

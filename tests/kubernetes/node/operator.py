@@ -17,7 +17,10 @@ MODULE = "github.com/ray-project/kuberay/ray-operator"
 # Nor has it another of its kind, before which it would have to renew its lease within ten seconds or end.
 _PATIENCE = {
     "name": "kuberay-operator",
-    "args": ["--feature-gates=RayClusterStatusConditions=true", "--enable-leader-election=false"],
+    "args": [
+        "--feature-gates=RayClusterStatusConditions=true,RayServiceIncrementalUpgrade=true",
+        "--enable-leader-election=false",
+    ],
     "resources": {"limits": {"cpu": None}, "requests": {"cpu": "10m"}},
     "livenessProbe": {"timeoutSeconds": 10, "failureThreshold": 12},
     "readinessProbe": {"timeoutSeconds": 10},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,12 @@ PACKAGES = (
 POLICIES = "policies"
 """A module of its own: its Kubernetes client is of 2019."""
 
-TOOLS = {"helm": "helm.sh/helm/v4/cmd/helm", "kwok": "sigs.k8s.io/kwok/cmd/kwok"}
+TOOLS = {
+    "helm": "helm.sh/helm/v4/cmd/helm",
+    "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "traefik": "github.com/traefik/traefik/v3/cmd/traefik",
+}
 """What single tests need, modules of their own too: built when the first of them asks."""
 
 # Without its version a server calls itself v0.0.0, which its clients refuse.
@@ -79,12 +85,12 @@ def program(name: str) -> str:
 
 
 def module_folder(module: str, version: str) -> Path:
-    """Return where Go keeps a module's files: manifests come from there, of the version that runs."""
+    """Return where Go keeps a module's files, fetched if need be: manifests come from there, of the same version."""
     folder = part("build")
-    out = folder / "module-cache"
-    complete(folder, ["sh", "-c", f"go env GOMODCACHE > {out}"], environment=_environment())
-    # Capitals are written as ! and the small letter in Go's module cache.
-    return Path(out.read_text().strip()) / f"{module}@{version}"
+    out = folder / "module.json"
+    script = f"go mod download -json {module}@{version} > {out}"
+    complete(folder, ["sh", "-c", script], environment=_environment(), seconds=300.0)
+    return Path(json.loads(out.read_text())["Dir"])
 
 
 def _environment() -> dict[str, str]:
