@@ -74,7 +74,9 @@ def test_what_the_document_describes_is_what_is_answered(
     check_described(application, mode, examples=20, least=14 if mode is schemathesis.GenerationMode.POSITIVE else 2)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(bodies)
 @example(("/orders", b'{"order_id":"\\ud800","symbol":"BTC","side":"buy","fraction":0.1}'))
 @example(("/orders", b'{"order_id":"a","symbol":"\\u0000","side":"buy","fraction":0.1}'))

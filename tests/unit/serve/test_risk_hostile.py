@@ -88,7 +88,9 @@ nested = st.tuples(
 ).map(lambda one: (one[0], b'{"actor":' + one[1][0] * one[2] + b"1" + one[1][1] * one[2] + b"}"))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.one_of(changed(), damaged(), nested))
 @example(("/assess", b'{"trade":{"symbol":"\\ud800","notional":1},"state":{"equity":1}}'))
 @example(("/halt", b'{"actor":"\\ud800","reason":"x"}'))
