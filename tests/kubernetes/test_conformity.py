@@ -80,7 +80,7 @@ def overlay_with_namespace(request: pytest.FixtureRequest, kubernetes: None) -> 
         kubectl("apply", "--server-side", "-f", "-", text=json.dumps(namespace))
     yield request.param
     if not known:
-        kubectl("delete", "namespace", name, "--wait=false")
+        kubectl("delete", "namespace", name, "--timeout=100s")
 
 
 def test_the_api_server_would_take_it(overlay_with_namespace: str) -> None:
