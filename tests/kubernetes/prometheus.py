@@ -25,15 +25,15 @@ INTERVAL = "2s"
 """Half a minute in the settings: a test has no time for that."""
 
 _GET = """
-import json, sys, urllib.error, urllib.parse, urllib.request
+import json, sys, urllib.parse, urllib.request
 base, asked = json.load(sys.stdin)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 for path, words in asked:
     try:
         with opener.open(base + path + "?" + urllib.parse.urlencode(words), timeout=20) as answer:
-            print(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        print(error.read().decode())
+            print(json.dumps(json.load(answer)))
+    except OSError as error:
+        print(json.dumps({"status": "error", "error": str(error)}))
 """
 
 
@@ -48,7 +48,7 @@ def running() -> Iterator[None]:
             part("alertmanager"),
             server(
                 [
-                    debian.program("prometheus-alertmanager", "prometheus-alertmanager"),
+                    *debian.with_its_files("prometheus-alertmanager", "prometheus-alertmanager"),
                     f"--config.file={SETTINGS / 'alertmanager.yml'}",
                     f"--storage.path={part('alertmanager') / 'data'}",
                     f"--web.listen-address={ALERTS_ADDRESS}",
@@ -76,7 +76,7 @@ def running() -> Iterator[None]:
 
 
 def ask(path: str, asked: Sequence[dict[str, str]] = ({},), address: str = ADDRESS) -> list[Any]:
-    """Return the JSON answers of one path of the API, one for each set of parameters."""
+    """Return the JSON answers of one path of the API, one for each set of parameters; what failed says so as `status`."""
     question = json.dumps([f"http://{address}", [[path, words] for words in asked]])
     told = subprocess.run(
         inside([sys.executable, "-c", _GET]), input=question, capture_output=True, text=True, check=True, timeout=300
