@@ -76,7 +76,7 @@ def running() -> Iterator[None]:
 
 
 def ask(path: str, asked: Sequence[dict[str, str]] = ({},), address: str = ADDRESS) -> list[Any]:
-    """Return the JSON answers of one path of the API, one for each set of parameters; what failed says so as `status`."""
+    """Return the JSON answers of one path of the API, one for each set of parameters; of a failure, `status` tells."""
     question = json.dumps([f"http://{address}", [[path, words] for words in asked]])
     told = subprocess.run(
         inside([sys.executable, "-c", _GET]), input=question, capture_output=True, text=True, check=True, timeout=300
