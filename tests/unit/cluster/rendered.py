@@ -35,7 +35,7 @@ def render(overlay: str) -> tuple[Document, ...]:
         return _with("prod", OPTIONS)
     if overlay == OWN_PROMETHEUS:
         return _with("dev", ("observability",))
-    return _kustomize(OVERLAYS / overlay)
+    return kustomize(OVERLAYS / overlay)
 
 
 def _with(overlay: str, components: tuple[str, ...]) -> tuple[Document, ...]:
@@ -50,10 +50,11 @@ def _with(overlay: str, components: tuple[str, ...]) -> tuple[Document, ...]:
             "images": said.get("images", []),
         }
         (path / "kustomization.yaml").write_text(yaml.safe_dump(content))
-        return _kustomize(path)
+        return kustomize(path)
 
 
-def _kustomize(folder: Path) -> tuple[Document, ...]:
+def kustomize(folder: Path) -> tuple[Document, ...]:
+    """Return the objects of a folder with a kustomization."""
     told = subprocess.run(
         ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
     )
