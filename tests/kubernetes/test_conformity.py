@@ -1,6 +1,6 @@
 """Every overlay, with all optional components too, against the API server: its schemas, and the server itself.
 
-Kinds of others' operators are not known to the node; they are named here, and left out.
+Kinds of the Prometheus operator are not known to the node; they are named here, and left out.
 """
 
 from __future__ import annotations
@@ -14,24 +14,26 @@ import pytest
 import yaml
 
 from cluster.deploy.manifests import as_list
+from tests.kubernetes.definitions_of_others import EXTERNAL_SECRETS, defined
 from tests.kubernetes.node import programs
 from tests.kubernetes.node.kubectl import kubectl
 from tests.kubernetes.object_schemas import TEMPLATE, write_schemas
 from tests.unit.cluster.rendered import EVERYTHING, OWN_PROMETHEUS, render
 
-pytestmark = [pytest.mark.usefixtures("kubernetes"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.usefixtures("external_secrets"), pytest.mark.timeout(900)]
 
 OVERLAYS = ("dev", "staging", "prod", EVERYTHING, OWN_PROMETHEUS)
-OF_OTHERS = {
-    "ExternalSecret",
-    "PodMonitor",
-    "PrometheusRule",
-}
-"""Of the operators of Prometheus and of External Secrets."""
+OF_OTHERS = {"PodMonitor", "PrometheusRule"}
 
 
 @pytest.fixture(scope="module")
-def schemas(kubernetes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def external_secrets(kubernetes: None) -> Iterator[None]:
+    with defined(EXTERNAL_SECRETS):
+        yield
+
+
+@pytest.fixture(scope="module")
+def schemas(external_secrets: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("schemas")
     write_schemas(folder)
     return folder
@@ -71,7 +73,7 @@ def kubeconform(text: str, schemas: Path) -> dict[str, dict[str, int]]:
 
 
 @pytest.fixture(params=OVERLAYS)
-def overlay_with_namespace(request: pytest.FixtureRequest, kubernetes: None) -> Iterator[str]:
+def overlay_with_namespace(request: pytest.FixtureRequest, external_secrets: None) -> Iterator[str]:
     """Yield an overlay whose namespace there is, which goes again if it was not there before."""
     (namespace,) = [one for one in render(request.param) if one["kind"] == "Namespace"]
     name = namespace["metadata"]["name"]
