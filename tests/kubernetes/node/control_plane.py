@@ -60,6 +60,11 @@ def wait_until(what: str, holds: object, owner: str, seconds: float = START_SECO
         time.sleep(0.2)
 
 
+def is_running() -> bool:
+    """Tell whether the API server's process is there, ready or not."""
+    return RUN.exists() and running(part("kube-apiserver")) is not None
+
+
 def _launch(name: str, *arguments: str) -> None:
     launch(part(name), server([program(name), *arguments]), environment=child_environment())
 

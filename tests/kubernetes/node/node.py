@@ -24,6 +24,7 @@ from tests.kubernetes.node.folders import RUN
 from tests.kubernetes.node.kubectl import says
 
 Report = Callable[[str], None]
+PATIENCE_S = 120.0
 
 
 class NodeNotPossibleError(RuntimeError):
@@ -79,5 +80,12 @@ def down() -> None:
 
 
 def is_up() -> bool:
-    """Tell whether the API server answers in the node's network."""
-    return network.exists() and says("get", "--raw", "/readyz") == "ok"
+    """Tell whether the node runs: a server that is too busy to answer at once is waited for, not taken for dead."""
+    if not network.exists() or not control_plane.is_running():
+        return False
+    until = time.monotonic() + PATIENCE_S
+    while says("get", "--raw", "/readyz") != "ok":
+        if time.monotonic() > until:
+            return False
+        time.sleep(2.0)
+    return True
