@@ -31,8 +31,8 @@ def load(dev: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signal
     apply_overlay(CANARY)
     try:
         wait_for("the gateway", lambda: condition(read("-n", NAMESPACE, "gateway", "serving-gateway"), "Programmed"))
-        wait_for("its route", lambda: len(weights()) == 1)
-        _, known = serve("/status")
+        wait_for("its route to one cluster", lambda: set(weights()) == {service(active_cluster())} and alone())
+        _, known = wait_for("the markets", lambda: (said := serve("/status"))[0] == 200 and said)
         close = next(one["candle_close"] for one in known["markets"] if one["symbol"] == "SPX/USD")
         file: Path = tmp_path_factory.mktemp("asked") / "answers.jsonl"
         with asked_all_the_time(
@@ -49,7 +49,7 @@ def load(dev: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signal
 
 def test_the_next_version_takes_requests_in_steps_and_none_fails(load: SignalLoad) -> None:
     old, started = active_cluster(), time.time()
-    operation = {"op": "add", "path": ANNOTATIONS, "value": {"alpharay.dev/test": "canary"}}
+    operation = {"op": "add", "path": ANNOTATIONS, "value": {"alpharay.dev/test": f"canary-{started:.0f}"}}
     kubectl("-n", NAMESPACE, "patch", "rayservice", "serving", "--type=json", "-p", json.dumps([operation]))
     steps: list[dict[str, int]] = []
 
@@ -82,6 +82,11 @@ def weights() -> dict[str, int]:
     """Return each Service of the operator's route with its share of the requests, per cent."""
     (rule,) = read("-n", NAMESPACE, "httproute", "serving-httproute")["spec"]["rules"]
     return {one["name"]: one.get("weight", 100) for one in rule["backendRefs"]}
+
+
+def alone() -> bool:
+    """Tell whether there is one Ray cluster, and no other that is about to serve or to go."""
+    return len(read("-n", NAMESPACE, "rayclusters")["items"]) == 1
 
 
 def service(cluster: str) -> str:

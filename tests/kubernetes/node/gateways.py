@@ -33,6 +33,8 @@ def define() -> None:
 
 def start() -> None:
     """Start the controller as a process in the node's network, with the administrator's rights."""
+    # One that a killed test left has the address.
+    stop()
     apply(_CLASS)
     flags = [
         f"--entrypoints.web.address={ADDRESS}",
