@@ -36,6 +36,22 @@ class Settings(BaseSettings):
         default=None, description="PostgreSQL: postgresql://user:password@host:port/name"
     )
     kafka_bootstrap_servers: str | None = Field(default=None, description="Kafka brokers: host:port[,host:port]")
+    kafka_security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        default="plaintext", description="how to speak to the brokers: with or without TLS (ssl) and a password (sasl)"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="how the brokers check the password; PLAIN only over TLS"
+    )
+    kafka_username: str | None = Field(default=None, description="the user of the brokers")
+    kafka_password: SecretStr | None = Field(default=None, description="its password")
+    kafka_password_file: Path | None = Field(default=None, description="a file with it")
+    kafka_ca_file: Path | None = Field(
+        default=None, description="the authority that signed the brokers' certificates, PEM; unset: the system's"
+    )
+    kafka_certificate_file: Path | None = Field(
+        default=None, description="the client's own certificate, PEM, where the brokers ask for one"
+    )
+    kafka_key_file: Path | None = Field(default=None, description="that certificate's key, PEM")
     redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey: redis://:password@host:port/0")
     ray_address: str | None = Field(default=None, description="Ray cluster: host:port of the head, or ray://host:port")
     ray_dashboard_url: str | None = Field(default=None, description="Ray dashboard and Jobs API: http://host:port")

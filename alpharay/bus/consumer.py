@@ -15,6 +15,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from alpharay.bus.connection import broker_connection
 from alpharay.telemetry.origin import CORRELATION_ID, Origin, origin_of_headers
 
 REQUEST_TIMEOUT_S = 10.0
@@ -43,7 +44,7 @@ def describe_topic(bootstrap_servers: str, topic: str, *, timeout_s: float = REQ
 
     Raises TopicMissingError, or KafkaException when none answers.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "error_cb": log_consumer_error})
+    admin = AdminClient({**broker_connection(bootstrap_servers), "error_cb": log_consumer_error})
     answers = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
     try:
         description = answers[topic].result(timeout=timeout_s + 1)
@@ -62,7 +63,7 @@ def open_consumer(bootstrap_servers: str, name: str) -> Consumer:
     """
     return Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **broker_connection(bootstrap_servers),
             "group.id": name,
             "client.id": name,
             "enable.auto.commit": False,

@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from alpharay.bus.codec import encode
+from alpharay.bus.connection import broker_connection
 from alpharay.telemetry.identifiers import new_identifier
 from alpharay.telemetry.origin import CORRELATION_ID, TRACEPARENT, current_origin
 from alpharay.telemetry.spans import span
@@ -40,7 +41,7 @@ class MessageProducer:
     def __init__(self, bootstrap_servers: str, *, client_id: str, linger_ms: float = 5.0) -> None:
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **broker_connection(bootstrap_servers),
                 "client.id": client_id,
                 # librdkafka writes to standard error by itself; its notes on normal life are no one's business.
                 "log_level": 5,

@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -23,8 +24,11 @@ START_SECONDS = 90.0
 CONTROLLER_PORT = "controller-port"
 
 
-def start(folder: Path, report: Report = quiet) -> Service:
-    """Start the broker whose part folder is `folder`, or adopt it when it runs; return once it answers."""
+def start(folder: Path, report: Report = quiet, *, more: Mapping[str, str] | None = None) -> Service:
+    """Start the broker whose part folder is `folder`, or adopt it when it runs; return once it answers.
+
+    `more` are properties of the broker's beside or in place of ours.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     serving = probe(folder)
     if serving is not None:
@@ -32,7 +36,7 @@ def start(folder: Path, report: Report = quiet) -> Service:
     end(folder)
     class_path = os.pathsep.join(str(jar) for jar in jars(folder / "jars", report))
     port = claim_port(folder)
-    properties = _properties(folder, folder / "data", port, claim_port(folder, CONTROLLER_PORT))
+    properties = _properties(folder, folder / "data", port, claim_port(folder, CONTROLLER_PORT), more)
     if not (folder / "data" / "meta.properties").exists():
         report("formatting the log folder")
         _format(folder, class_path, port)
@@ -103,7 +107,9 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in child_environment().items() if name not in foreign}
 
 
-def _properties(folder: Path, data: Path, port: int, controller_port: int) -> Path:
+def _properties(
+    folder: Path, data: Path, port: int, controller_port: int, more: Mapping[str, str] | None = None
+) -> Path:
     values = {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -131,6 +137,7 @@ def _properties(folder: Path, data: Path, port: int, controller_port: int) -> Pa
         "log.retention.hours": "168",
         "log.retention.bytes": str(1024 * 1024 * 1024),
         "log.segment.bytes": str(128 * 1024 * 1024),
+        **(more or {}),
     }
     file = folder / f"{data.name}.properties"
     # A backslash would start an escape in this format; folders have none on our platforms but in odd names.

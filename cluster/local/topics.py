@@ -6,6 +6,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from alpharay.bus import topics
+from alpharay.bus.connection import broker_connection
 
 # Candles and requests are the topics whose consumers are several.
 PARTITIONS = {topics.CANDLES: 4, topics.DISCOVERY_REQUESTS: 4, topics.BACKTEST_REQUESTS: 4}
@@ -14,7 +15,7 @@ CREATE_SECONDS = 30.0
 
 def create_topics(bootstrap_servers: str) -> list[str]:
     """Create the topics that are missing and return their names; those that exist stay as they are."""
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    client = AdminClient({**broker_connection(bootstrap_servers), "log_level": 0})
     existing = client.list_topics(timeout=CREATE_SECONDS).topics
     missing = [name for name in topics.ALL if name not in existing]
     if not missing:
