@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
+from alpharay.node_groups import on_groups
 from alpharay.settings import SettingMissingError, settings
 
 PATIENCE_S = 45.0
@@ -32,12 +33,17 @@ def submission_id(name: str, every_minutes: int, now: datetime) -> str:
     return f"{name}-{begin:%Y%m%d%H%M}"
 
 
-def submit(client: httpx.Client, identity: str, entrypoint: Sequence[str], patience_s: float = PATIENCE_S) -> bool:
+def submit(
+    client: httpx.Client, identity: str, entrypoint: Sequence[str], patience_s: float = PATIENCE_S, groups: str = ""
+) -> bool:
     """Submit the job unless one of this id is known; return whether it was new.
 
-    A head that is being replaced is asked again for `patience_s`. Raises httpx.HTTPError when it stays away or refuses.
+    Its command runs on the head, or with a processor of its own on a node of `groups`, where any are named. A head that is
+    being replaced is asked again for `patience_s`. Raises httpx.HTTPError when it stays away or refuses.
     """
-    body = {"submission_id": identity, "entrypoint": shlex.join(entrypoint)}
+    body: dict[str, object] = {"submission_id": identity, "entrypoint": shlex.join(entrypoint)}
+    if where := on_groups(groups):
+        body |= {"entrypoint_num_cpus": 1, "entrypoint_label_selector": where["label_selector"]}
 
     def ask() -> bool:
         # Asked first: a second submission of one id is an error 500 that says the same as any other.
@@ -66,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cluster.submit", description=__doc__.splitlines()[0])
     parser.add_argument("name", help="the job's name, the first part of its id")
     parser.add_argument("--every", type=int, default=1, metavar="MINUTES", help="length of the schedule's period")
+    parser.add_argument(
+        "--computes",
+        action="store_true",
+        help="the command computes by itself: not on the head, where ALPHARAY_SEARCH_GROUPS names groups of nodes",
+    )
     parser.add_argument("entrypoint", nargs="+", help="after --: the command that the cluster runs")
     options = parser.parse_args(arguments)
     if options.every < 1:
@@ -79,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     identity = submission_id(options.name, options.every, datetime.now(UTC))
     try:
         with httpx.Client(base_url=address, headers=_token(), trust_env=False, timeout=20.0) as client:
-            new = submit(client, identity, options.entrypoint)
+            groups = current.search_groups if options.computes else ""
+            new = submit(client, identity, options.entrypoint, groups=groups)
     except httpx.HTTPError as error:
         print(f"error: {identity} was not submitted to {address}: {error}", file=sys.stderr)
         return 1

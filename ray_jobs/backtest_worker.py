@@ -17,10 +17,10 @@ import structlog
 from alpharay.backtest.market import MEMORY_BUDGET, open_market
 from alpharay.backtest.population import backtest_population
 from alpharay.market.candles import Candles
+from alpharay.node_groups import on_groups
 from alpharay.settings import Settings
 from alpharay.strategies.catalogue import CATALOGUE
 from ray_jobs.detached_actor import NAMESPACE
-from ray_jobs.node_groups import on_groups
 from ray_jobs.work_shares import WorkShares
 
 Item = TypeVar("Item")

@@ -13,10 +13,10 @@ import ray
 import structlog
 from ray.util.metrics import Gauge
 
+from alpharay.node_groups import on_groups
 from alpharay.settings import settings
 from alpharay.telemetry.mirror import start_mirror
 from alpharay.telemetry.registry import exposition
-from ray_jobs.node_groups import on_groups
 
 NAMESPACE = "alpharay"
 ACTOR_CPUS = 0.1

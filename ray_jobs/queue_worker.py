@@ -14,6 +14,7 @@ import ray
 import structlog
 from psycopg_pool import PoolTimeout
 
+from alpharay.node_groups import on_groups
 from alpharay.settings import Settings
 from alpharay.store.database import in_transaction, is_connection_loss
 from alpharay.store.lease_queue import release_owners
@@ -29,7 +30,6 @@ from ray_jobs.backtest_worker import (
 from ray_jobs.detached_actor import NAMESPACE, show_metrics
 from ray_jobs.lease_owner import owner_name
 from ray_jobs.market_discovery import discovery_pool
-from ray_jobs.node_groups import on_groups
 from ray_jobs.work_queue import QueueWork, Tell
 
 MAX_RESTARTS = 20

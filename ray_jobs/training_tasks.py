@@ -8,10 +8,10 @@ from typing import Any
 
 import ray
 
+from alpharay.node_groups import on_groups
 from alpharay.settings import Settings
 from ray_jobs.backtest_worker import LAPTOP_NICENESS, WORKER_ENVIRONMENT, join_ray, suitable_workers
 from ray_jobs.market_training import TrainingAsked, TrainingDone, train
-from ray_jobs.node_groups import on_groups
 
 TASK_TIMEOUT_S = 3_600.0
 """When no model is done for so long, the training is given up; what was done before is stored."""

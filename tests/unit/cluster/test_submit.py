@@ -36,6 +36,7 @@ class Cluster:
 
     def __init__(self, failures: list[int] | None = None) -> None:
         self.jobs: dict[str, str] = {}
+        self.asked_for: dict[str, dict[str, object]] = {}
         self.failures = failures or []
         self.tokens: set[str | None] = set()
 
@@ -48,6 +49,9 @@ class Cluster:
         body = json.loads(request.content)
         assert body["submission_id"] not in self.jobs
         self.jobs[body["submission_id"]] = body["entrypoint"]
+        self.asked_for[body["submission_id"]] = {
+            name.removeprefix("entrypoint_"): value for name, value in body.items() if name.startswith("entrypoint_")
+        }
         return httpx.Response(200, json=body)
 
     def client(self) -> httpx.Client:
@@ -60,6 +64,17 @@ def test_the_same_id_again_is_one_job() -> None:
         assert submit(client, "a-1", ["python", "-m", "ray_jobs.score", "a b"])
         assert not submit(client, "a-1", ["python"])
     assert cluster.jobs == {"a-1": "python -m ray_jobs.score 'a b'"}
+
+
+def test_what_computes_gets_a_processor_of_its_groups_and_all_else_runs_on_the_head() -> None:
+    cluster = Cluster()
+    with cluster.client() as client:
+        submit(client, "a-1", ["python"])
+        submit(client, "a-2", ["python"], groups="cpu-optimised,spot")
+    assert cluster.asked_for == {
+        "a-1": {},
+        "a-2": {"num_cpus": 1, "label_selector": {"alpharay.dev/group": "in(cpu-optimised,spot)"}},
+    }
 
 
 def test_a_head_that_is_being_replaced_is_asked_again() -> None:

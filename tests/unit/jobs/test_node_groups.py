@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ray_jobs.node_groups import on_groups
+from alpharay.node_groups import on_groups
 
 
 @pytest.mark.parametrize("groups", ["", " ", " , "])
