@@ -38,8 +38,8 @@ def submit(
 ) -> bool:
     """Submit the job unless one of this id is known; return whether it was new.
 
-    Its command runs on the head, or with a processor of its own on a node of `groups`, where any are named. A head that is
-    being replaced is asked again for `patience_s`. Raises httpx.HTTPError when it stays away or refuses.
+    Its command runs on the head, or with a processor of its own on a node of `groups`, where any are named. A head that
+    is being replaced is asked again for `patience_s`. Raises httpx.HTTPError when it stays away or refuses.
     """
     body: dict[str, object] = {"submission_id": identity, "entrypoint": shlex.join(entrypoint)}
     if where := on_groups(groups):
