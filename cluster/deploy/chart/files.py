@@ -16,11 +16,20 @@ from cluster.deploy.secret_keys import secret_keys
 NAME = "alpharay"
 # Migrations: after the first installation, when the database is there, and before every upgrade.
 _HOOKS = {"helm.sh/hook": "post-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
+# A network plug-in learns of a new pod after it has started: until then the policies refuse it.
 _HEALTHS = """
-import json, urllib.request
+import json, time, urllib.request
+until = time.monotonic() + 60
 for path in ("", "/risk", "/portfolio"):
-    with urllib.request.urlopen(f"http://serving-serve-svc:8000{path}/health", timeout=20) as answer:
-        assert json.load(answer) == {"status": "alive"}, path
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://serving-serve-svc:8000{path}/health", timeout=20) as answer:
+                assert json.load(answer) == {"status": "alive"}, path
+            break
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(2)
     print(f"{path or '/'}: alive")
 """
 
