@@ -7,7 +7,9 @@ import yaml
 from tests.kubernetes.node.folders import VOLUMES
 from tests.kubernetes.node.kubectl import apply
 
-COUNT = 12
+COUNT = 48
+"""A claim that is deleted leaves its volume with its data, and the next one takes another."""
+
 SIZE = "50Gi"
 _CLASS = "node"
 
