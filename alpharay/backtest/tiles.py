@@ -30,6 +30,9 @@ from alpharay.market.candles import FloatArray, IntArray
 TILE_WORDS = 16
 TILE_BARS = TILE_WORDS * WORD_BITS
 
+PADDING = 8
+"""Values between registers: a line of the cache, so that the same bars of two do not lie a power of two apart."""
+
 ADD, SUBTRACT, MULTIPLY, DIVIDE, SHARE, AVERAGE, MEAN, HIGHEST, LOWEST, COMPARE = range(10)
 """What a step does."""
 
@@ -86,8 +89,12 @@ class TileMemory(NamedTuple):
 @njit(cache=True, nogil=True)
 def open_tiles(steps: Steps) -> TileMemory:
     """Return the memory of a program that has seen no tile."""
+    rows, width = steps.registers + 2, steps.history + TILE_BARS + PADDING
+    memory = np.empty(rows * width + PADDING)
+    # Whole vectors of a register are then whole lines of the cache.
+    first = -memory.ctypes.data % (PADDING * memory.itemsize) // memory.itemsize
     return TileMemory(
-        np.empty((steps.registers + 2, steps.history + TILE_BARS)),
+        memory[first : first + rows * width].reshape(rows, width),
         np.empty((window_levels(steps.longest), TILE_BARS + steps.longest)),
         np.full(steps.kept, np.nan),
         np.full(steps.averages, np.nan),
@@ -214,7 +221,7 @@ def run_tile(  # noqa: C901 - one dispatch
         step += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _source(
     values: FloatArray,
     registers: FloatArray,
@@ -229,12 +236,31 @@ def _source(
 ) -> tuple[int, int]:
     """Return where a source begins on the bars from `start`, STORED or REGISTER and its place in that memory.
 
-    What is not stored like that is written to a spare register.
+    What is not stored like that is written to a spare register: rare, so by a function of its own. A slice here would
+    count references for all.
     """
     if kind == REGISTER:
         return REGISTER, place * registers.shape[1] + history - lag
     if kind == STORED and start >= lag:
         return STORED, place * values.shape[1] + start - lag
+    _write_source(values, registers, spare, kind, place, lag, number, start, size, history)
+    return REGISTER, spare * registers.shape[1] + history
+
+
+@njit(cache=True, nogil=True)
+def _write_source(
+    values: FloatArray,
+    registers: FloatArray,
+    spare: int,
+    kind: int,
+    place: int,
+    lag: int,
+    number: float,
+    start: int,
+    size: int,
+    history: int,
+) -> None:
+    """Write one number, or a column from before its first bar on, to a spare register."""
     out = registers[spare, history : history + size]
     if kind == STORED:
         missing = min(lag - start, size)
@@ -242,7 +268,6 @@ def _source(
         out[missing:] = values[place, : size - missing]
     else:
         out[:] = number
-    return REGISTER, spare * registers.shape[1] + history
 
 
 @njit(cache=True, nogil=True)
