@@ -46,7 +46,7 @@ from alpharay.backtest.tiles import (
     THIRD,
     Steps,
 )
-from alpharay.indicators.smoothing import LANES
+from alpharay.indicators.lane_blocks import LANES
 from alpharay.market.candles import FloatArray
 from alpharay.strategies.expression import Applied, Arithmetic
 

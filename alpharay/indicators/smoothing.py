@@ -10,11 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
+from alpharay.indicators.lane_blocks import LANES, advance_block
 from alpharay.market.candles import FloatArray, IntArray
 
 TILE = 1024
-LANES = 8
-"""Chains that advance together."""
 LANE_TILE = 256
 """Bars of any number of lanes that are turned into rows at a time."""
 
@@ -72,23 +71,26 @@ def advance_tile(
         settled = settled and valid[lane] >= lengths[lane]
     # A group that is not full does its last lane several times over: the same values to the same place.
     lanes = np.minimum(np.arange(LANES), count - 1)
-    running = state[lanes]
-    if settled:
-        advance_lanes(values, sources[lanes], begin, factors[lanes], running, out, targets[lanes], out_begin, size)
+    running, rates = state[lanes], factors[lanes]
+    places, out_places = sources[lanes] * values.shape[1] + begin, targets[lanes] * out.shape[1] + out_begin
+    whole = size // LANES * LANES if settled else 0
+    for bar in range(0, whole, LANES):
+        advance_block(values, places, rates, running, out, out_places, bar)
     for lane in range(count):
         # A missing value leaves nothing but NaN behind it, so the last value tells.
-        if settled and running[lane] == running[lane]:
+        done = whole if running[lane] == running[lane] else 0
+        if done > 0:
             state[lane] = running[lane]
-            valid[lane] += size
-        else:
+            valid[lane] += done
+        if done < size:
             state[lane], valid[lane] = advance_one(
                 values[sources[lane]],
-                begin,
+                begin + done,
                 lengths[lane],
                 factors[lane],
                 state[lane],
                 valid[lane],
-                out[targets[lane], out_begin : out_begin + size],
+                out[targets[lane], out_begin + done : out_begin + size],
             )
 
 
@@ -109,66 +111,6 @@ def advance_one(
             average = mean_of_last(row, begin + i, length)
         out[i] = average
     return average, valid
-
-
-@kernel
-def advance_lanes(
-    values: FloatArray,
-    sources: IntArray,
-    begin: int,
-    factors: FloatArray,
-    state: FloatArray,
-    out: FloatArray,
-    targets: IntArray,
-    out_begin: int,
-    size: int,
-) -> None:
-    """Smooth `size` values of eight rows of `values` from `begin` on to eight rows of `out` from `out_begin` on.
-
-    All have begun: `state` has their last values, and gets the new ones.
-    """
-    # Eight running values with names of their own stay in registers; an array of them would not.
-    v0, o0 = values[sources[0], begin : begin + size], out[targets[0], out_begin : out_begin + size]
-    v1, o1 = values[sources[1], begin : begin + size], out[targets[1], out_begin : out_begin + size]
-    v2, o2 = values[sources[2], begin : begin + size], out[targets[2], out_begin : out_begin + size]
-    v3, o3 = values[sources[3], begin : begin + size], out[targets[3], out_begin : out_begin + size]
-    v4, o4 = values[sources[4], begin : begin + size], out[targets[4], out_begin : out_begin + size]
-    v5, o5 = values[sources[5], begin : begin + size], out[targets[5], out_begin : out_begin + size]
-    v6, o6 = values[sources[6], begin : begin + size], out[targets[6], out_begin : out_begin + size]
-    v7, o7 = values[sources[7], begin : begin + size], out[targets[7], out_begin : out_begin + size]
-    f0, y0 = factors[0], state[0]
-    f1, y1 = factors[1], state[1]
-    f2, y2 = factors[2], state[2]
-    f3, y3 = factors[3], state[3]
-    f4, y4 = factors[4], state[4]
-    f5, y5 = factors[5], state[5]
-    f6, y6 = factors[6], state[6]
-    f7, y7 = factors[7], state[7]
-    for t in range(size):
-        y0 += f0 * (v0[t] - y0)
-        y1 += f1 * (v1[t] - y1)
-        y2 += f2 * (v2[t] - y2)
-        y3 += f3 * (v3[t] - y3)
-        y4 += f4 * (v4[t] - y4)
-        y5 += f5 * (v5[t] - y5)
-        y6 += f6 * (v6[t] - y6)
-        y7 += f7 * (v7[t] - y7)
-        o0[t] = y0
-        o1[t] = y1
-        o2[t] = y2
-        o3[t] = y3
-        o4[t] = y4
-        o5[t] = y5
-        o6[t] = y6
-        o7[t] = y7
-    state[0] = y0
-    state[1] = y1
-    state[2] = y2
-    state[3] = y3
-    state[4] = y4
-    state[5] = y5
-    state[6] = y6
-    state[7] = y7
 
 
 @kernel
@@ -200,6 +142,7 @@ def mean_of_last(values: FloatArray, bar: int, length: int) -> float:
 
 def write_averages(values: FloatArray, lengths: IntArray, factors: FloatArray, out: FloatArray) -> None:
     """Smooth one series, or each row of (lanes, bars) values, with each (length, factor) to (lanes, bars) `out`."""
+    values = np.ascontiguousarray(values)
     if values.ndim == 1:
         smooth(values[None], np.zeros(len(lengths), dtype=np.int64), lengths, factors, out)
     else:

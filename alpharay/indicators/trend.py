@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
+from alpharay.indicators.lane_blocks import LANES
 from alpharay.indicators.registry import indicator, whole
-from alpharay.indicators.smoothing import LANE_TILE, LANES, TILE, advance_tile, transpose, write_wilder_averages
+from alpharay.indicators.smoothing import LANE_TILE, TILE, advance_tile, transpose, write_wilder_averages
 from alpharay.indicators.volatility import true_range
 from alpharay.indicators.windows import window_levels
 from alpharay.market.candles import FloatArray, IntArray
