@@ -96,7 +96,7 @@ def open_accounts(count: int) -> RecordArray:
     return accounts
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _climb(
     close: FloatArray,
     close_blocks: FloatArray,
@@ -131,7 +131,7 @@ def _climb(
     return peak, peak_bar, low, drawdown, longest
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def settle(  # noqa: C901 - one pass over the holdings; splitting it would hand a dozen running values around
     prices: Prices,
     factors: Factors,
@@ -165,18 +165,16 @@ def settle(  # noqa: C901 - one pass over the holdings; splitting it would hand 
         for index in range(begin, ends[row]):
             if equity < RUIN:
                 break
-            side, reason = holdings[index]["side"], holdings[index]["reason"]
-            entry, exit_bar, exit_price = (
-                holdings[index]["entry"],
-                holdings[index]["exit_bar"],
-                holdings[index]["exit_price"],
-            )
-            last = exit_bar - 1
             # Unsigned places: a place that may count from the end costs three instructions more.
+            holding = holdings[np.uint64(index)]
+            side, reason = holding["side"], holding["reason"]
+            entry, exit_bar, exit_price = holding["entry"], holding["exit_bar"], holding["exit_price"]
+            last = exit_bar - 1
             start, stop, final = np.uint64(entry), np.uint64(exit_bar), np.uint64(last)
             entry_price = opens[start]
-            scale, offset = equity * entry_factor / entry_price, 0.0
-            if side < 0.0:
+            if side > 0.0:
+                scale, offset = equity * entry_factor / entry_price, 0.0
+            else:
                 scale, offset = equity / entry_price, short_cash(entry_price, exit_factor)
             while day < days and day_ends[day] <= last:
                 daily_equity[row, day] = (
@@ -217,14 +215,17 @@ def settle(  # noqa: C901 - one pass over the holdings; splitting it would hand 
                     lowest = min(lowest, min(close_blocks[table, head, 0], close_blocks[table, tail, 0]))
                     highest = max(highest, max(close_blocks[table, head, 1], close_blocks[table, tail, 1]))
                 # Rounding is monotone: the extreme price gives the extreme equity to the bit.
-                best = scale * (offset + side * (highest if side > 0.0 else lowest))
+                if side > 0.0:
+                    best, worst, before_exit = scale * highest, scale * lowest, scale * close[final]
+                else:
+                    best, worst = scale * (offset - lowest), scale * (offset - highest)
+                    before_exit = scale * (offset - close[final])
                 if best > peak:
                     peak, peak_bar, low, drawdown, longest = _climb(
                         close, close_blocks, entry, last, scale, offset, side, peak, peak_bar, low, drawdown, longest
                     )
                 else:
-                    low = min(low, scale * (offset + side * (lowest if side > 0.0 else highest)))
-                before_exit = scale * (offset + side * close[final])
+                    low = min(low, worst)
                 exposure += length
 
             if reason == OPEN:
