@@ -121,7 +121,8 @@ def run_tile(  # noqa: C901 - one dispatch
         if operation == AVERAGE:
             last_step = step + table[step, FIRST]
             for member in range(step, last_step):
-                _recall(table, member, kept, registers, history)
+                if table[member, KEEP] > 0:
+                    _recall(table, member, kept, registers, history)
             inputs, begin = (values, start) if table[step, LEFT_KIND] == STORED else (registers, history)
             members = table[step:last_step]
             first, last = table[step, SECOND], table[step, SECOND] + len(members)
@@ -131,12 +132,15 @@ def run_tile(  # noqa: C901 - one dispatch
                 state[first:last], valid[first:last], registers, members[:, TARGET], history, real,
             )  # fmt: skip
             for member in range(step, last_step):
-                registers[table[member, TARGET], history + real : history + size] = np.nan
-                _keep(table, member, kept, registers, history, size)
+                if real < size:
+                    registers[table[member, TARGET], history + real : history + size] = np.nan
+                if table[member, KEEP] > 0:
+                    _keep(table, member, kept, registers, history, size)
             step = last_step
             continue
         if operation in (MEAN, HIGHEST, LOWEST):
-            _recall(table, step, kept, registers, history)
+            if table[step, KEEP] > 0:
+                _recall(table, step, kept, registers, history)
             out = registers[target, history : history + size]
             longest = table[step, SECOND]
             if longest > 0:
@@ -156,7 +160,8 @@ def run_tile(  # noqa: C901 - one dispatch
             else:
                 side = 1.0 if operation == HIGHEST else -1.0
                 combine_extremes(pyramid, table[step, FIRST], newest, side, out)
-            _keep(table, step, kept, registers, history, size)
+            if table[step, KEEP] > 0:
+                _keep(table, step, kept, registers, history, size)
             step += 1
             continue
         left_kind, left = _source(
@@ -273,16 +278,14 @@ def _write_source(
 @njit(cache=True, nogil=True)
 def _recall(table: CodeArray, step: int, kept: FloatArray, registers: FloatArray, history: int) -> None:
     keep, first = table[step, KEEP], table[step, KEPT]
-    if keep > 0:
-        registers[table[step, TARGET], history - keep : history] = kept[first : first + keep]
+    registers[table[step, TARGET], history - keep : history] = kept[first : first + keep]
 
 
 @njit(cache=True, nogil=True)
 def _keep(table: CodeArray, step: int, kept: FloatArray, registers: FloatArray, history: int, size: int) -> None:
     keep, first = table[step, KEEP], table[step, KEPT]
-    if keep > 0:
-        end = history + size
-        kept[first : first + keep] = registers[table[step, TARGET], end - keep : end]
+    end = history + size
+    kept[first : first + keep] = registers[table[step, TARGET], end - keep : end]
 
 
 @kernel

@@ -69,10 +69,14 @@ def advance_tile(
     settled = count > 1
     for lane in range(count):
         settled = settled and valid[lane] >= lengths[lane]
-    # A group that is not full does its last lane several times over: the same values to the same place.
-    lanes = np.minimum(np.arange(LANES), count - 1)
-    running, rates = state[lanes], factors[lanes]
-    places, out_places = sources[lanes] * values.shape[1] + begin, targets[lanes] * out.shape[1] + out_begin
+    running, rates = np.empty(LANES), np.empty(LANES)
+    places, out_places = np.empty(LANES, dtype=np.int64), np.empty(LANES, dtype=np.int64)
+    for lane in range(LANES):
+        # A group that is not full does its last lane several times over: the same values to the same place.
+        own = min(lane, count - 1)
+        running[lane], rates[lane] = state[own], factors[own]
+        places[lane] = sources[own] * values.shape[1] + begin
+        out_places[lane] = targets[own] * out.shape[1] + out_begin
     whole = size // LANES * LANES if settled else 0
     for bar in range(0, whole, LANES):
         advance_block(values, places, rates, running, out, out_places, bar)
