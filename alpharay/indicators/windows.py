@@ -265,7 +265,7 @@ def write_window_deviations(values: FloatArray, lengths: IntArray, out: FloatArr
     levels = window_levels(longest)
     means = np.empty((levels, TILE + longest - 1))
     squares = np.empty((levels, TILE + longest - 1))
-    mean, spread = np.empty(TILE), np.empty(TILE)
+    mean = np.empty(TILE)
     for start in range(0, bars, TILE):
         stop = min(start + TILE, bars)
         first = max(start - longest + 1, 0)
@@ -297,22 +297,17 @@ def write_window_deviations(values: FloatArray, lengths: IntArray, out: FloatArr
             total[:] = squares[level, newest : newest + size]
             mean[:size] = means[level, newest : newest + size]
             while taken < length:
-                level += 1
-                width = 1 << level
-                if length & width:
-                    older = newest - taken
-                    spread[:size] = total
-                    _add_squares(
-                        mean[:size],
-                        means[level, older : older + size],
-                        spread[:size],
-                        squares[level, older : older + size],
-                        taken * width / (taken + width),
-                        total,
-                    )
-                    taken += width
-                    if taken < length:
-                        _approach(mean[:size], means[level, older : older + size], width / taken)
+                level, share = _next_piece(length, taken)
+                older, width = newest - taken, 1 << level
+                _join_piece(
+                    mean[:size],
+                    total,
+                    means[level, older : older + size],
+                    squares[level, older : older + size],
+                    taken * width / (taken + width),
+                    share,
+                )
+                taken += width
             for i in range(size):
                 total[i] = np.sqrt(total[i] / length)
 
@@ -327,9 +322,13 @@ def _add_squares(
 
 
 @kernel
-def _approach(mean: FloatArray, other: FloatArray, share: float) -> None:
+def _join_piece(
+    mean: FloatArray, squares: FloatArray, other_mean: FloatArray, others: FloatArray, pull: float, share: float
+) -> None:
     for i in range(mean.shape[0]):
-        mean[i] += (other[i] - mean[i]) * share
+        apart = other_mean[i] - mean[i]
+        squares[i] = (squares[i] + others[i]) + pull * apart * apart
+        mean[i] += apart * share
 
 
 @kernel
