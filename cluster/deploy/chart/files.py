@@ -159,8 +159,12 @@ kubectl create namespace NAMESPACE
 kubectl label namespace NAMESPACE pod-security.kubernetes.io/enforce=restricted
 helm install alpharay . --namespace NAMESPACE
 helm test alpharay --namespace NAMESPACE
+helm upgrade alpharay . --namespace NAMESPACE --force-conflicts
+helm rollback alpharay --namespace NAMESPACE --force-conflicts
 ```
 {secrets}
+KubeRay's operator writes into the RayService too: without `--force-conflicts` Helm 4 refuses to change it.
+
 Before `helm uninstall`, which takes everything at once: Ray clusters clear their state in the Valkey `ray-state`, and
 wait for it for ever once that is gone.
 
