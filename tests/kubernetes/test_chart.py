@@ -97,7 +97,7 @@ def test_it_is_installed_upgraded_rolled_back_tested_and_uninstalled(chart: Path
     wait_for("RayService", lambda: service_status() == "Running", 900.0)
     record("chart installed", seconds=time.monotonic() - started)
     # Again, where the node's policies were later than the pod had patience.
-    wait_for("helm's own test", tested, 420.0)
+    wait_for("helm's own test", own_test_passes, 420.0)
 
     started = time.monotonic()
     # KubeRay's operator writes into the RayService too: Helm is told that the chart's word counts.
@@ -122,7 +122,7 @@ def test_it_is_installed_upgraded_rolled_back_tested_and_uninstalled(chart: Path
     assert read("-n", SPACE, "persistentvolumeclaims")["items"]
 
 
-def tested() -> bool:
+def own_test_passes() -> bool:
     """Run the chart's own test; print what its pod said when it failed."""
     try:
         helm("test", RELEASE, "--timeout", "3m")
