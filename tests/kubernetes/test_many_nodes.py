@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.usefixtures("kubernetes"), pytest.mark.timeout(2400)]
 
 SPACE = "many"
 NODES = 300
-SIZES = (100, 1000, 2000)
+SIZES = (100, 1000)
 
 
 @pytest.fixture(scope="module")

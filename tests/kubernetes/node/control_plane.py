@@ -115,4 +115,7 @@ def _controllers() -> list[str]:
         f"--cluster-signing-key-file={CERTIFICATES / 'ca.key'}",
         "--bind-address=127.0.0.1",
         "--controllers=*,-nodeipam,-cloud-node-lifecycle",
+        # 50 s unless told: hundreds of fake nodes on a busy machine are later than that, and each of their
+        # pods would be marked as not ready for good.
+        "--node-monitor-grace-period=300s",
     ]
