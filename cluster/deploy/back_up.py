@@ -13,6 +13,7 @@ from cluster.deploy.waiting import Report, State, wait_until
 
 PREFIX = "back-up-"
 RESTORE_DATABASE, RESTORE_BASE = "restore-database", "restore-base"
+FETCH_BACK_UP, FETCH_ARCHIVE = "fetch-back-up", "fetch-wal-archive"
 END = "end"
 _DATABASE = "postgres"
 _ARCHIVE = "WAL_ARCHIVE"
@@ -52,6 +53,19 @@ def back_up(api: Api, only: str | None, *, timeout_s: float, report: Report) -> 
             next_steps=tuple(step for one in failures for step in one.next_steps),
         )
     return said
+
+
+def fetch(api: Api, *, archive: bool, timeout_s: float, report: Report) -> None:
+    """Copy from the bucket what the volume of back-ups lacks, and with `archive` PostgreSQL's log too.
+
+    Raises DeployError when the overlay has no bucket, before anything is copied.
+    """
+    wanted = {FETCH_BACK_UP: "back-up-s3", **({FETCH_ARCHIVE: "wal-archive-s3"} if archive else {})}
+    for schedule, component in wanted.items():
+        if api.read("batch/v1", "CronJob", schedule) is None:
+            raise DeployError(f"there is no CronJob {schedule}: the overlay lacks the component {component}")
+    for schedule in wanted:
+        run_now(api, schedule, timeout_s=timeout_s, report=report)
 
 
 def restore_database(api: Api, name: str, *, timeout_s: float, report: Report) -> list[str]:

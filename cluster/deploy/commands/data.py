@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.deploy.back_up import back_up, restore_base, restore_database, until_of
+from cluster.deploy.back_up import back_up, fetch, restore_base, restore_database, until_of
 from cluster.deploy.commands.session import DEV, PATIENCE_S, Context, Overlay, Timeout, target
 
 
@@ -15,7 +15,7 @@ def backup(
     overlay: Overlay = DEV,
     context: Context = None,
     timeout: Timeout = PATIENCE_S,
-    only: Annotated[str | None, typer.Option(help="database, base or configuration; all when left out.")] = None,
+    only: Annotated[str | None, typer.Option(help="database, base, configuration or s3; all when left out.")] = None,
 ) -> None:
     """Make the back-ups now that the schedules make every night, and wait for them."""
     with target(overlay, context, timeout) as (to, _):
@@ -43,11 +43,16 @@ def restore(
             "(end). Then the newest back-up from before that time is taken, unless --back-up names one.",
         ),
     ] = "",
+    from_bucket: Annotated[
+        bool, typer.Option("--from-bucket", help="First fetch what the bucket has and the volumes have not.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Put a back-up in the place of the database. What was there is kept beside it, under a name with the time.
 
     The database as it was at a time: restore --base --until 2026-11-21T10:00:00Z
+
+    In a new cluster, from what the lost one left in its bucket: restore --base --until end --from-bucket
     """
     if until:
         until = _checked(until, base=base)
@@ -55,6 +60,8 @@ def restore(
         if not yes:
             what = f"{back_up}, and its log until {until}" if until else back_up
             typer.confirm(f"Replace the database in {rendering.namespace} by {what}?", abort=True, err=True)
+        if from_bucket:
+            fetch(to.api, archive=bool(until), timeout_s=timeout, report=to.report)
         if base:
             said = restore_base(to.api, back_up, timeout_s=timeout, report=to.report, until=until)
         else:

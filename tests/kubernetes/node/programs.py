@@ -30,6 +30,7 @@ TOOLS = {
     "helm": "helm.sh/helm/v4/cmd/helm",
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "rclone": ".",
     "traefik": "github.com/traefik/traefik/v3/cmd/traefik",
 }
 """What single tests need, modules of their own too: built when the first of them asks."""

@@ -19,7 +19,7 @@ OVERLAYS = CLUSTER / "overlays"
 COMPONENTS = CLUSTER / "components"
 EVERYTHING = "prod with every option"
 # `external-kafka` takes the brokers away; `ingress` is the other door.
-OPTIONS = ("gpu-workers", "spot-workers", "canary", "ingress", "external-kafka", "back-up-s3")
+OPTIONS = ("gpu-workers", "spot-workers", "canary", "ingress", "external-kafka", "back-up-s3", "wal-archive-s3")
 OWN_PROMETHEUS = "dev with a Prometheus of its own"
 RENDERED = ("dev", "staging", "prod", EVERYTHING, OWN_PROMETHEUS)
 

@@ -244,6 +244,29 @@ def test_the_log_is_archived_longer_than_bases_are_kept_and_restored_from_there(
     assert {"restore-base.sh", "recovery.sh"} <= named(overlay, "ConfigMap", "back-up")["data"].keys()
 
 
+def test_what_is_copied_to_the_bucket_comes_back_by_hand_to_where_it_was() -> None:
+    ways = (("back-up-s3", "fetch-back-up", "back-up"), ("wal-archive-s3", "fetch-wal-archive", "wal-archive"))
+    for there, back, volume in ways:
+        copied, fetched = (named(EVERYTHING, "CronJob", name)["spec"] for name in (there, back))
+        assert (copied.get("suspend", False), fetched["suspend"]) == (False, True)
+        pods_of_both = [one["jobTemplate"]["spec"]["template"]["spec"] for one in (copied, fetched)]
+        sources = [pod["containers"][0]["args"][1] for pod in pods_of_both]
+        targets = [pod["containers"][0]["args"][2] for pod in pods_of_both]
+        assert sources == targets[::-1]
+        mounts = [pod["containers"][0]["volumeMounts"][0] for pod in pods_of_both]
+        assert [(one["name"], one["mountPath"], one.get("readOnly", False)) for one in mounts] == [
+            (volume, f"/{volume}", True),
+            (volume, f"/{volume}", False),
+        ]
+        assert pods_of_both[0]["volumes"] == pods_of_both[1]["volumes"]
+    # Only PostgreSQL's node has the volume of its archive.
+    for name in ("wal-archive-s3", "fetch-wal-archive"):
+        spec = named(EVERYTHING, "CronJob", name)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        (term,) = spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        labels = named(EVERYTHING, "StatefulSet", "postgres")["spec"]["template"]["metadata"]["labels"]
+        assert term["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_dev_archives_no_log() -> None:
     assert "wal-archive" not in yaml.safe_dump_all(render("dev"))
 

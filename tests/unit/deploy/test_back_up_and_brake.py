@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cluster.deploy.back_up import back_up, restore_base, restore_database, until_of
+from cluster.deploy.back_up import back_up, fetch, restore_base, restore_database, until_of
 from cluster.deploy.command import app
 from cluster.deploy.errors import DeployError
 from cluster.deploy.rollout import Target
 from cluster.deploy.scale_down import scale_down, scale_up
+from tests.unit.cluster.rendered import EVERYTHING, render
 from tests.unit.deploy.dev_overlay import chosen, rendering
 from tests.unit.deploy.fake_cluster import FakeApi, FakeKubectl, settle
 
@@ -72,6 +73,26 @@ def test_one_back_up_can_be_asked_for_and_an_unknown_one_is_told_those_there_are
     assert cluster.back_up("database") == ["back-up-database is made"]
     with pytest.raises(DeployError, match="no back-up 'kafka'; there are base, configuration, database"):
         cluster.back_up("kafka")
+
+
+def test_what_a_bucket_has_is_fetched_the_log_only_where_it_is_asked_for() -> None:
+    cluster = Cluster()
+    for one in render(EVERYTHING):
+        if one["metadata"]["name"].startswith("fetch-"):
+            cluster.put(one["apiVersion"], one["kind"], one["metadata"]["name"], spec=one["spec"])["metadata"][
+                "uid"
+            ] = "u"
+    fetch(cluster, archive=False, timeout_s=0.1, report=lambda *_: None)
+    fetch(cluster, archive=True, timeout_s=0.1, report=lambda *_: None)
+    made = [one["metadata"]["name"].rpartition("-")[0] for one in cluster.made]
+    assert made == ["fetch-back-up", "fetch-back-up", "fetch-wal-archive"]
+
+
+def test_nothing_is_fetched_where_there_is_no_bucket() -> None:
+    cluster = Cluster()
+    with pytest.raises(DeployError, match="no CronJob fetch-back-up: the overlay lacks the component back-up-s3"):
+        fetch(cluster, archive=True, timeout_s=0.1, report=lambda *_: None)
+    assert cluster.made == []
 
 
 def test_a_back_up_that_fails_is_told_with_its_log() -> None:
