@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.usefixtures("kubernetes"), pytest.mark.timeout(2400)]
 
 SPACE = "many"
 NODES = 300
-SIZES = (100, 1000)
+SIZES = (100, 1000, 2000)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,8 @@ def work(kubernetes: None) -> Iterator[dict[str, Any]]:
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         fake_nodes.place_on_them(group["template"]["spec"])
     accounts = {group["template"]["spec"].get("serviceAccountName") for group in spec["workerGroupSpecs"]} - {None}
+    # What a run before left may still be going.
+    kubectl("delete", "namespace", SPACE, "--ignore-not-found", "--timeout=600s", seconds=620.0)
     kubectl("create", "namespace", SPACE)
     try:
         kubectl("apply", "--server-side", "-f", "-", text=priorities)

@@ -15,8 +15,8 @@ LABEL = "alpharay.test/fake"
 MODULE, VERSION = "sigs.k8s.io/kwok", "v0.8.0"
 """As in `go/kwok/go.mod`."""
 
-LEASE_SECONDS = 40
-"""As a kubelet's: each node says every ten seconds that it lives."""
+LEASE_SECONDS = 200
+"""Five times a kubelet's: each node says every 50 s that it lives. Hundreds of them ask one busy server."""
 
 TOLERATION = {"key": LABEL, "operator": "Exists", "effect": "NoSchedule"}
 """What a pod must bear to come to a fake node; all others stay on the real one."""
