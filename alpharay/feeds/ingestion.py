@@ -27,6 +27,7 @@ from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_open_times
 from alpharay.store.database import DatabasePool
 from alpharay.store.ingested_markets import absent_ranges, record_absent, report_progress
+from alpharay.store.kept_candles import kept_from
 
 SOURCE = "candle-ingestor"
 
@@ -131,6 +132,8 @@ class MarketIngestion:
         with self._pool.connection() as connection:
             stored = load_open_times(connection, market, start_ms=start, end_ms=end)
             absent = absent_ranges(connection, market, start_ms=start, end_ms=end)
+            # Asked last: what retention has ended until now, it had decided before.
+            start = max(start, kept_from(connection, market) or start)
         return missing_ranges(stored, absent, market.timeframe, start, end)
 
     def _pages(self, start: int, end: int) -> Iterable[CandlePage]:

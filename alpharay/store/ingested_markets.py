@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from alpharay.market.gaps import Gap
 from alpharay.store.candle_rows import Market
+from alpharay.store.kept_candles import kept_from
 
 # An earlier start makes the history incomplete again.
 _WANT = """
@@ -42,9 +43,14 @@ class IngestedMarket:
     heartbeat_at: datetime | None
 
 
-def want_market(connection: Connection[TupleRow], market: Market, start_ms: int) -> None:
-    """Have a market ingested from `start_ms` on, or from earlier where that was wanted before."""
-    connection.execute(_WANT, (*market, start_ms))
+def want_market(connection: Connection[TupleRow], market: Market, start_ms: int) -> int:
+    """Have a market ingested from `start_ms` on, or from earlier where that was wanted before.
+
+    Never from before what retention keeps. Returns the start that was taken for the one that was asked for.
+    """
+    start = max(start_ms, kept_from(connection, market, lock=True) or start_ms)
+    connection.execute(_WANT, (*market, start))
+    return start
 
 
 def wanted_markets(connection: Connection[TupleRow]) -> list[IngestedMarket]:

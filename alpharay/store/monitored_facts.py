@@ -155,6 +155,13 @@ FACTS = (
         "WHERE status = 'ACTIVE'",
     ),
     Fact(
+        "alpharay_retention_age_seconds",
+        "Since old candles were last ended, or, before the first time, since a market is ingested.",
+        (),
+        "SELECT extract(epoch FROM now() - coalesce(max(finished_at), (SELECT min(wanted_at) FROM ingested_markets))) "
+        "FROM candle_retention",
+    ),
+    Fact(
         "alpharay_wal_archive_failing_seconds",
         "While PostgreSQL cannot archive its log: how long ago it last could. 0 while it can, none where it shall not.",
         (),

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from alpharay.bus.codec import encode
 from alpharay.bus.producer import MessageProducer
+from alpharay.store.bookkeeping import CONSUMED_IDS, LEAST_DAYS, PUBLISHED_MESSAGES, end_records
 from alpharay.store.database import DatabasePool
 from alpharay.telemetry.origin import CORRELATION_ID, TRACEPARENT, caused_by, current_origin, origin_of_headers
 
@@ -18,22 +19,6 @@ MESSAGE_ID = "message-id"
 BATCH_ROWS = 500
 # One publisher at a time keeps the order; any constant that is used for nothing else.
 OUTBOX_LOCK = 7_274_519_003
-
-_FORGET_PUBLISHED = """
-DELETE FROM outbox WHERE id IN (
-    SELECT id FROM outbox
-    WHERE published_at IS NOT NULL AND published_at < now() - make_interval(days => %s)
-    LIMIT %s
-)
-"""
-
-_FORGET_CONSUMED = """
-DELETE FROM consumed_messages WHERE (consumer, message_id) IN (
-    SELECT consumer, message_id FROM consumed_messages
-    WHERE consumed_at < now() - make_interval(days => %s)
-    LIMIT %s
-)
-"""
 
 
 def add_to_outbox(
@@ -101,12 +86,11 @@ def waiting_messages(connection: Connection[TupleRow]) -> int:
     return 0 if row is None else int(row[0])
 
 
-def forget_old_messages(connection: Connection[TupleRow], *, days: int = 14, limit: int = 10_000) -> int:
+def forget_old_messages(connection: Connection[TupleRow], *, days: int = LEAST_DAYS, limit: int = 10_000) -> int:
     """Delete published messages and consumed message ids older than `days`; return how many rows went.
 
     Keep them longer than Kafka keeps its topics (7 days here): nothing older can be delivered again.
     """
-    deleted = 0
-    for statement in (_FORGET_PUBLISHED, _FORGET_CONSUMED):
-        deleted += connection.execute(statement, (days, limit)).rowcount
-    return deleted
+    return sum(
+        end_records(connection, records, days=days, limit=limit) for records in (PUBLISHED_MESSAGES, CONSUMED_IDS)
+    )

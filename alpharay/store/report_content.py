@@ -16,6 +16,7 @@ from alpharay.reports.content import ReportContent, ReportedStrategy, notes_on
 from alpharay.reports.search_log import search_log_from_json
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles
+from alpharay.store.kept_candles import require_kept
 from alpharay.store.requests import requested_costs
 from alpharay.store.runs import RunState, run_state
 from alpharay.store.strategies import StoredStrategy
@@ -110,6 +111,7 @@ def _candles(
     connection: Connection[TupleRow], market: Market, start_ms: int, end_ms: int, timeframe: str | None
 ) -> Candles:
     """Return the candles of a window, in the time frame that was searched where that is a coarser one."""
+    require_kept(connection, market, start_ms)
     candles = load_candles(connection, market, start_ms=start_ms, end_ms=end_ms)
     if len(candles) < 2:
         raise LookupError(
