@@ -105,7 +105,9 @@ def start_ingestion(
         pool.connection() as connection,
     ):
         for market, start_ms in starts.items():
-            want_market(connection, market, start_ms)
+            start = want_market(connection, market, start_ms)
+            if start > start_ms:
+                typer.echo(f"{' '.join(market)} begins on {_day(start)}: older candles are not kept (ray_jobs.retain)")
     if not ray.is_initialized():
         ray.init(address=current.ray_address or "auto", namespace=NAMESPACE, log_to_driver=False)
     actors = ensure_ingestion(current, shards, interval_s)
@@ -209,6 +211,10 @@ def _show(
             rate=rows / max(time.monotonic() - started, 1e-3),
         )
     return total
+
+
+def _day(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d}"
 
 
 def _progress() -> Progress:

@@ -26,6 +26,7 @@ from alpharay.store.backtests import BACKTESTS, BacktestEnding, ClaimedBacktest,
 from alpharay.store.candle_cache import MAX_BYTES, CandleCache
 from alpharay.store.candle_rows import Market
 from alpharay.store.database import DatabasePool, in_transaction
+from alpharay.store.kept_candles import require_kept
 from alpharay.store.lease_queue import CHARGE_S, LEASE_S, LeaseQueue, earliest_start, give_back, settle
 from ray_jobs.lease_keeper import LeaseKeeper
 
@@ -201,6 +202,7 @@ class _Runner:
         window = (market, request.start_time, request.end_time)
         if self._tables is None or window != self._window:
             with self._pool.connection() as connection:
+                require_kept(connection, market, request.start_time)
                 longest = earliest_start(connection, BACKTESTS, *market, request.end_time)
                 candles = self._cache.window(
                     connection, market, request.start_time, request.end_time, longest_from_ms=longest

@@ -29,6 +29,7 @@ from alpharay.store.candle_cache import MAX_BYTES, CandleCache
 from alpharay.store.candle_rows import Market
 from alpharay.store.checkpoints import load_checkpoints, save_checkpoints
 from alpharay.store.database import DatabasePool, in_transaction
+from alpharay.store.kept_candles import require_kept
 from alpharay.store.lease_queue import CHARGE_S, LeaseQueue, earliest_start, settle, waiting
 from alpharay.store.runs import (
     LEASE_S,
@@ -262,6 +263,7 @@ class _ClaimWorker:
         return search_requests(requests, candles, course)
 
     def _candles(self, connection: Connection[TupleRow], market: Market, request: DiscoveryRequest) -> Candles:
+        require_kept(connection, market, request.start_time)
         return self._cache.window(
             connection,
             market,

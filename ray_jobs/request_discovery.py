@@ -54,6 +54,7 @@ from alpharay.settings import SettingMissingError, Settings, settings
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import newest_open_time
 from alpharay.store.database import DatabasePool, open_pool
+from alpharay.store.kept_candles import kept_from
 from alpharay.strategies.loading import strategies_from
 from alpharay.strategies.strategy import Strategy
 from ray_jobs.discovery_messages import carried_rules, discovery_request
@@ -172,8 +173,10 @@ def make_requests(
     """Return a request for each symbol, window (in candle periods, up to the newest candle), time frame and strategy.
 
     With `together` one account trades all symbols within these limits: a request is of all of them, and a window ends
-    with the newest candle of any. Raises LookupError for a symbol without stored candles, ValueError for a window that
-    is not positive and for a strategy whose indicators are of a user's file: messages carry rules, never code.
+    with the newest candle of any. A window that is longer than what retention keeps begins where that does.
+
+    Raises LookupError for a symbol without stored candles, ValueError for a window that is not positive and for a
+    strategy whose indicators are of a user's file: messages carry rules, never code.
     """
     length = timeframe_ms(timeframe)
     for window in windows:
@@ -189,25 +192,28 @@ def make_requests(
                 "with ray_jobs.discover --symbol"
             )
     found = []
+    floors = []
     with pool.connection() as connection:
         for symbol in symbols:
             market = find_market(connection, symbol, timeframe, exchange)
             newest = newest_open_time(connection, market)
             assert newest is not None, "a market that was found has a candle"
             found.append((market, newest + length))
+            floors.append(kept_from(connection, market))
     ends: list[tuple[Market, int, DiscoveryPool | None]] = [(market, end_time, None) for market, end_time in found]
+    kept = [floor for floor in floors if floor is not None]
     if together is not None:
         markets = tuple((market.exchange, market.symbol) for market, _ in found)
         shared = DiscoveryPool(markets=markets, max_positions=together.max_positions, position_share=together.fraction)
         ends = [(found[0][0], max(end_time for _, end_time in found), shared)] if found else []
     return [
         discovery_request(
-            market, start_time=end_time - window * length, end_time=end_time, strategy_name=strategy.name,
+            market, start_time=start_time, end_time=end_time, strategy_name=strategy.name,
             settings=replace(search, timeframes=(searched,)), costs=costs, rules=carried_rules(strategy),
             frictions=frictions, pool=shared_by,
         )
         for market, end_time, shared_by in ends
-        for window in windows
+        for start_time in dict.fromkeys(max([end_time - window * length, *kept]) for window in windows)
         for searched in search.timeframes or (timeframe,)
         for strategy in strategies
     ]  # fmt: skip

@@ -29,6 +29,7 @@ from alpharay.store.alpha_ledger import draw_interval
 from alpharay.store.candle_rows import Market
 from alpharay.store.candles import load_candles, newest_open_time
 from alpharay.store.database import DatabasePool, in_transaction
+from alpharay.store.kept_candles import require_kept
 from alpharay.store.requests import requested_costs, requested_search
 from alpharay.store.runs import LEASE_S, LeaseLostError
 from alpharay.store.signal_snapshots import scored_strategy
@@ -250,6 +251,7 @@ def validate_stored(
     try:
         on_begin(stored)
         with pool.connection() as connection:
+            require_kept(connection, market, stored.start_time)
             read = load_candles(connection, market, start_ms=stored.start_time, end_ms=claimed.known_until)
         candles = _traded(read, stored.timeframe)
         with lease:
