@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import LiteralString
 
 import numpy as np
@@ -46,15 +47,16 @@ def detach_partition(connection: Connection[TupleRow], name: str) -> bool:
     """Detach a partition while others go on reading and writing; needs autocommit.
 
     False when its last readers took longer than `DETACH_PATIENCE_S` (it is half detached then, and `finish_detaching`
-    does the rest), or when somebody is detaching another one.
+    does the rest), when somebody is detaching another one, or when it is being vacuumed by hand.
     """
-    _mark(connection, name, _ENDED)
     try:
+        _mark(connection, name, _ENDED)
         done = _patiently(connection, "ALTER TABLE candles DETACH PARTITION {} CONCURRENTLY", name)
-    except psycopg.errors.ObjectNotInPrerequisiteState:
+    except (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.LockNotAvailable):
         done = False
     if not done and name not in _half_detached(connection):
-        _mark(connection, name, None)
+        with suppress(psycopg.errors.LockNotAvailable):
+            _mark(connection, name, None)
     return done
 
 

@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 import pytest
 from candle_stream import wait_until
-from test_run_queue import request
+from test_run_queue import champion, request
 from typer.testing import CliRunner
 
 import ray_jobs.retain
@@ -469,6 +469,33 @@ def test_a_window_that_has_ended_is_refused_with_what_is_there(year: DatabasePoo
             assert state is not None
             assert state.status == "FAILED"
             assert "kept from 2025-06-01 on" in (state.error or "")
+
+
+def test_a_strategy_of_an_ended_window_is_neither_validated_nor_reported_on_a_part_of_it(year: DatabasePool) -> None:
+    from alpharay.discovery.evaluation import SerialExecutor
+    from alpharay.store.report_content import strategy_content
+    from alpharay.store.strategies import store_strategy
+    from alpharay.store.validations import find_strategy
+    from alpharay.strategies.catalogue import strategy_named
+    from alpharay.strategies.codec import strategy_to_json
+    from alpharay.validation.validation import ValidationSettings
+    from ray_jobs.strategy_validation import validate_stored
+
+    strategy = strategy_named("SMA_RSI")
+    found = champion(
+        exchange="live", symbol="AAA/USD", timeframe="1m", strategy=strategy_to_json(strategy),
+        parameters=strategy.defaults, start_time=ms("2025-04-01"), train_end_time=ms("2025-05-01"),
+        end_time=ms("2025-06-01"),
+    )  # fmt: skip
+    run(year)
+    with year.connection() as connection:
+        store_strategy(connection, found)
+        stored = find_strategy(connection, found.strategy_id)
+        with pytest.raises(CandlesEndedError, match="kept from 2025-06-01 on"):
+            strategy_content(connection, stored)
+    ended = validate_stored(year, SerialExecutor(), "test", stored, ValidationSettings())
+    assert ended.status == "FAILED"
+    assert "kept from 2025-06-01 on" in ended.text
 
 
 def test_requests_ask_for_no_more_than_is_kept(year: DatabasePool) -> None:
