@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
@@ -11,6 +15,7 @@ import msgspec
 import psycopg
 import pytest
 from candle_stream import wait_until
+from conftest import REPOSITORY
 from test_run_queue import champion, request
 from typer.testing import CliRunner
 
@@ -38,7 +43,7 @@ from ray_jobs.queued_discovery import work_queue
 from ray_jobs.request_discovery import make_requests
 from ray_jobs.retain import Keep, Retained, foreseen, retain
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(280)
 
 
 def ms(text: str) -> int:
@@ -348,6 +353,11 @@ def test_sinks_write_on_while_months_end(year: DatabasePool) -> None:
     assert not {"1m 2025-03", "1m 2025-04", "1h 2025-03"} & stored.keys()
 
 
+def retention_is_free(pool: DatabasePool) -> bool:
+    with alone(pool) as connection:
+        return connection is not None
+
+
 def detaching(pool: DatabasePool) -> list[str]:
     with pool.connection() as connection:
         return [one.name for one in candle_partitions(connection) if one.detaching]
@@ -377,6 +387,32 @@ def test_an_interrupted_detach_is_finished_by_the_next_run(half_detached: Databa
     with half_detached.connection() as connection:
         assert connection.execute("SELECT to_regclass('candles_2025_03')").fetchone() == (None,)
         assert connection.execute("SELECT finished_at IS NOT NULL FROM candle_retention").fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_in_the_midst_of_a_detach_is_gone_on_with(
+    year: DatabasePool, database: str, number: signal.Signals
+) -> None:
+    job = f"import ray_jobs.retain as job; job._now_ms = lambda: {NOW}; job.app([])"
+    environment = {**os.environ, "ALPHARAY_DATABASE_URL": database}
+    with year.connection() as reader:
+        reader.execute("SELECT count(*) FROM candles")
+        process = subprocess.Popen(
+            [sys.executable, "-c", job], cwd=REPOSITORY, env=environment, text=True, stderr=subprocess.PIPE
+        )
+        try:
+            wait_until(lambda: detaching(year) == ["candles_2025_03"], "the month is being detached", 60)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    if number == signal.SIGINT:
+        assert process.returncode == 0
+        assert "Ctrl-C: what has ended stays so, the next run goes on" in said
+    wait_until(lambda: retention_is_free(year), "the dead run's connection is gone")
+    run(year)
+    assert "candles_2025_03" not in names(year)
+    assert counts(year) == {"1d 2025-04": 3, "1d 2025-05": 3, "1m 2025-06": 40, "1m 2026-06": 40}
 
 
 def test_a_sink_takes_the_place_of_a_half_detached_month(half_detached: DatabasePool) -> None:
