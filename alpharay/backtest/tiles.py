@@ -21,6 +21,7 @@ from alpharay.backtest.bits import (
     below_word,
     known_word,
 )
+from alpharay.backtest.borrowed import borrowed
 from alpharay.backtest.rules import CodeArray
 from alpharay.indicators.kernel import kernel
 from alpharay.indicators.smoothing import advance_tile
@@ -107,8 +108,10 @@ def run_tile(  # noqa: C901 - one dispatch
     values: FloatArray, bars: int, steps: Steps, memory: TileMemory, first_word: int, bits: WordArray, place: int
 ) -> None:
     """Run a program over the next tile of the columns of `values`; its comparisons go to `bits` from `place` on."""
-    table, numbers, history = steps.table, steps.numbers, steps.history
-    registers, pyramid, kept, state, valid = memory
+    table, numbers, history = borrowed(steps.table), borrowed(steps.numbers), steps.history
+    registers, pyramid, kept = borrowed(memory.registers), borrowed(memory.pyramid), borrowed(memory.kept)
+    state, valid = borrowed(memory.state), borrowed(memory.valid)
+    values, bits = borrowed(values), borrowed(bits)
     # Places in flat memory instead of slices: a slice counts a reference, which costs as much as many of its values.
     stored, work, width = values.reshape(-1), registers.reshape(-1), registers.shape[1]
     spare = steps.registers
@@ -122,7 +125,7 @@ def run_tile(  # noqa: C901 - one dispatch
             last_step = step + table[step, FIRST]
             for member in range(step, last_step):
                 if table[member, KEEP] > 0:
-                    _recall(table, member, kept, registers, history)
+                    _recall(table, member, kept, work, width, history)
             inputs, begin = (values, start) if table[step, LEFT_KIND] == STORED else (registers, history)
             members = table[step:last_step]
             first, last = table[step, SECOND], table[step, SECOND] + len(members)
@@ -135,12 +138,12 @@ def run_tile(  # noqa: C901 - one dispatch
                 if real < size:
                     registers[table[member, TARGET], history + real : history + size] = np.nan
                 if table[member, KEEP] > 0:
-                    _keep(table, member, kept, registers, history, size)
+                    _keep(table, member, kept, work, width, history + size)
             step = last_step
             continue
         if operation in (MEAN, HIGHEST, LOWEST):
             if table[step, KEEP] > 0:
-                _recall(table, step, kept, registers, history)
+                _recall(table, step, kept, work, width, history)
             out = registers[target, history : history + size]
             longest = table[step, SECOND]
             if longest > 0:
@@ -161,7 +164,7 @@ def run_tile(  # noqa: C901 - one dispatch
                 side = 1.0 if operation == HIGHEST else -1.0
                 combine_extremes(pyramid, table[step, FIRST], newest, side, out)
             if table[step, KEEP] > 0:
-                _keep(table, step, kept, registers, history, size)
+                _keep(table, step, kept, work, width, history + size)
             step += 1
             continue
         left_kind, left = _source(
@@ -207,7 +210,7 @@ def run_tile(  # noqa: C901 - one dispatch
             step += 1
             continue
         if table[step, KEEP] > 0:
-            _recall(table, step, kept, registers, history)
+            _recall(table, step, kept, work, width, history)
         out_place = target * width + history
         if to_number and operation != SHARE and left_kind == STORED:
             _combine_with_number(operation, stored, left, left_scale, number, work, out_place, size)
@@ -222,7 +225,7 @@ def run_tile(  # noqa: C901 - one dispatch
         else:
             _combine(operation, work, left, left_scale, work, right, right_scale, number, work, out_place, size)
         if table[step, KEEP] > 0:
-            _keep(table, step, kept, registers, history, size)
+            _keep(table, step, kept, work, width, history + size)
         step += 1
 
 
@@ -275,17 +278,21 @@ def _write_source(
         out[:] = number
 
 
-@njit(cache=True, nogil=True)
-def _recall(table: CodeArray, step: int, kept: FloatArray, registers: FloatArray, history: int) -> None:
+@njit(cache=True, nogil=True, inline="always")
+def _recall(table: CodeArray, step: int, kept: FloatArray, work: FloatArray, width: int, history: int) -> None:
+    # Loops: assigning a slice costs more than the few values.
     keep, first = table[step, KEEP], table[step, KEPT]
-    registers[table[step, TARGET], history - keep : history] = kept[first : first + keep]
+    place = table[step, TARGET] * width + history - keep
+    for index in range(keep):
+        work[np.uint64(place + index)] = kept[np.uint64(first + index)]
 
 
-@njit(cache=True, nogil=True)
-def _keep(table: CodeArray, step: int, kept: FloatArray, registers: FloatArray, history: int, size: int) -> None:
+@njit(cache=True, nogil=True, inline="always")
+def _keep(table: CodeArray, step: int, kept: FloatArray, work: FloatArray, width: int, end: int) -> None:
     keep, first = table[step, KEEP], table[step, KEPT]
-    end = history + size
-    kept[first : first + keep] = registers[table[step, TARGET], end - keep : end]
+    place = table[step, TARGET] * width + end - keep
+    for index in range(keep):
+        kept[np.uint64(first + index)] = work[np.uint64(place + index)]
 
 
 @kernel
