@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
+from alpharay.indicators.lane_blocks import follow
 from alpharay.indicators.registry import INDICATORS, indicator
 from alpharay.indicators.smoothing import LANE_TILE, transpose
 from alpharay.indicators.windows import lagged, window_highest, window_lowest
@@ -116,6 +117,6 @@ def _follow(price: FloatArray, factors: FloatArray) -> FloatArray:
             factor = factors[t]
         if average != average:
             average = price[t]
-        average += factor * (price[t] - average)
+        average = follow(average, factor, price[t])
         out[t] = average
     return out

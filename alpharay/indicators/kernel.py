@@ -9,7 +9,7 @@ from numba import njit
 # time that none lies over another, and gives up at eight such checks unless told otherwise.
 llvmlite.binding.set_option("alpharay", "--runtime-memory-check-threshold=128")
 
-# No fastmath, so no fused multiply-add and no reordering: the same bits on every processor. The "numpy"
-# error model divides as IEEE 754 says instead of raising, which also lets LLVM vectorise a loop with a
-# division in it.
+# No fastmath, so nothing is reordered, and a product is added without being rounded only where the code says so: the
+# same bits on every processor. The "numpy" error model divides as IEEE 754 says instead of raising, which also lets
+# LLVM vectorise a loop with a division in it.
 kernel = njit(cache=True, error_model="numpy")

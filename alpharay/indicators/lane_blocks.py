@@ -1,4 +1,4 @@
-"""Eight exponential averages through eight bars at once, in vector registers."""
+"""A step of an exponential average, and eight averages through eight bars at once, in vector registers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,34 @@ from typing import Any
 
 import llvmlite.ir as ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 8
 """Chains that advance together, and the bars of a block."""
 
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+
+
+def _followed(builder: Any, average: Any, factor: Any, value: Any) -> Any:
+    """Return average + factor * (value - average), of numbers or of vectors: the product is not rounded.
+
+    That takes a third off the time that each value waits for the one before.
+    """
+    kind = average.type
+    name = f"llvm.fma.{'v8f64' if isinstance(kind, ir.VectorType) else 'f64'}"
+    multiply_add = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+    return builder.call(multiply_add, [factor, builder.fsub(value, average), average])
+
+
+@intrinsic
+def follow(typing_context: Any, average: Any, factor: Any, value: Any) -> Any:  # noqa: ARG001
+    """Return average + factor * (value - average), rounded only twice: the same bits as in `advance_block`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return _followed(builder, *arguments)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
@@ -42,7 +64,7 @@ def advance_block(
     out_places: Any,
     bar: Any,  # noqa: ARG001
 ) -> Any:
-    """Do `y += factor * (value - y)` for eight lanes on the eight bars from `bar` on.
+    """Do `y = follow(y, factor, value)` for eight lanes on the eight bars from `bar` on.
 
     Lane i reads `values` and writes `out` from its place in their memory on, which must be of one piece; `places`,
     `factors`, `state` and `out_places` hold eight each, and `state` gets the last values.
@@ -72,7 +94,7 @@ def advance_block(
         average = builder.load(vector_at(state, first), align=8)
         averages = []
         for value in _transposed(builder, rows):
-            average = builder.fadd(average, builder.fmul(factor, builder.fsub(value, average)))
+            average = _followed(builder, average, factor, value)
             averages.append(average)
         builder.store(average, vector_at(state, first), align=8)
         for lane, row in enumerate(_transposed(builder, averages)):

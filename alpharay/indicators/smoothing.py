@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from alpharay.indicators.kernel import kernel
-from alpharay.indicators.lane_blocks import LANES, advance_block
+from alpharay.indicators.lane_blocks import LANES, advance_block, follow
 from alpharay.market.candles import FloatArray, IntArray
 
 TILE = 1024
@@ -20,7 +20,7 @@ LANE_TILE = 256
 
 @kernel
 def smooth(values: FloatArray, sources: IntArray, lengths: IntArray, factors: FloatArray, out: FloatArray) -> None:
-    """Write `y += factor * (value - y)` of row `sources[lane]` of `values` to row `lane` of `out`.
+    """Write `y = follow(y, factor, value)` of row `sources[lane]` of `values` to row `lane` of `out`.
 
     `y` starts as the mean of the first `length` values in a row.
     """
@@ -110,7 +110,7 @@ def advance_one(
         value = row[begin + i]
         valid = valid + 1 if value == value else 0
         # A lane not yet started and a missing value are both NaN: no branch needed.
-        average += factor * (value - average)
+        average = follow(average, factor, value)
         if valid == length:
             average = mean_of_last(row, begin + i, length)
         out[i] = average

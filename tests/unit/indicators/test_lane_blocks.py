@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from numba import njit
 from numba.core.errors import TypingError
 
-from alpharay.indicators.lane_blocks import LANES, advance_block
+from alpharay.indicators.lane_blocks import LANES, advance_block, follow
 from alpharay.indicators.smoothing import advance_one, wilder_average, wilder_averages
 
 
@@ -51,6 +53,18 @@ def test_a_block_is_the_recursion_written_out() -> None:
     np.testing.assert_array_equal(state, expected[:, -1])
 
 
+def test_a_step_towards_a_value_rounds_its_product_and_sum_at_once() -> None:
+    random = np.random.default_rng(6)
+    for average, factor, value in random.uniform(0.0, 1.0, (200, 3)).tolist():
+        exactly = Fraction(average) + Fraction(factor) * Fraction(value - average)
+        assert _followed(average, factor, value) == float(exactly)
+
+
+def test_a_step_towards_the_average_itself_stays_and_one_towards_no_value_is_none() -> None:
+    assert _followed(0.1, 1.0 / 3.0, 0.1) == 0.1
+    assert np.isnan(_followed(0.1, 0.5, np.nan))
+
+
 def test_a_block_of_memory_in_pieces_is_refused() -> None:
     pieces = np.zeros((2 * LANES, 16))[::2]
     eight = np.zeros(LANES)
@@ -62,3 +76,8 @@ def test_a_block_of_memory_in_pieces_is_refused() -> None:
 def _advance(values, places, factors, state, out):  # type: ignore[no-untyped-def]
     for bar in range(0, 16, LANES):
         advance_block(values, places, factors, state, out, places, bar)
+
+
+@njit
+def _followed(average, factor, value):  # type: ignore[no-untyped-def]
+    return follow(average, factor, value)
