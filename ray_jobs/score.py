@@ -3,7 +3,8 @@ r"""Job: decide which trusted strategies speak now; store and publish scores, en
 For every market with validated or deployed strategies: each is walked over the stored candles, at the costs of the
 search that found it, and scored by what it did unseen, deployed ones that have decayed retire, an ensemble is chosen by
 confidence and correlation, and deployments are rotated towards it, with hysteresis. A decision depends on stored data
-alone: the same data again changes nothing.
+alone: the same data again changes nothing. Where strategies were found on resampled candles, these are kept beside the
+stored ones, in step with them; they are made first where the candle sink has not done it yet.
 
 For example:
 
@@ -61,7 +62,7 @@ def main(
     least_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nobody below is deployed.")] = 0.2,
     forever: Annotated[bool, typer.Option("--forever", help="Decide again and again.")] = False,
     interval: Annotated[float, typer.Option(min=1.0, help="With --forever: seconds between two rounds.")] = 300.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, store nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, store no decision.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the decisions as JSON.")] = False,
 ) -> None:
     """Decide; see the module's text."""
@@ -107,9 +108,12 @@ def _round(
     as_json: bool,
 ) -> None:
     """Decide for every market once, and show it."""
+    from alpharay.store.database import in_transaction
+    from alpharay.store.rolled_markets import follow_strategies
     from alpharay.store.selection import markets_with_trusted
 
     console = _console(error=as_json)
+    in_transaction(pool, follow_strategies)
     with pool.connection() as connection:
         markets = [
             market
@@ -133,15 +137,20 @@ def _round(
 
 
 def decide(pool: DatabasePool, market: Market, chosen: SelectionSettings, *, dry_run: bool = False) -> MarketSelection:
-    """Decide for one market, store the decision and its messages, and return it."""
+    """Decide for one market, store the decision and its messages, and return it.
+
+    A market whose candles are made from smaller ones has all of them first.
+    """
     from alpharay.backtest.costs import Costs
     from alpharay.selection.market_selection import TrustedStrategy, select
     from alpharay.store.candles import load_candles
     from alpharay.store.database import in_transaction
     from alpharay.store.requests import requested_costs
+    from alpharay.store.rolled_filling import fill_market
     from alpharay.store.selection import kind_records, store_selection, trusted_strategies
     from alpharay.strategies.codec import strategy_from_json
 
+    fill_market(pool, market)
     with pool.connection() as connection:
         rows = trusted_strategies(connection, market)
         kinds = kind_records(connection)

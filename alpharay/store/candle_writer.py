@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from alpharay.bus.codec import MessageDecoder, Refusal
@@ -18,67 +17,20 @@ from alpharay.bus.topics import CANDLES
 from alpharay.market.candles import VALUE_COLUMNS
 from alpharay.market.quality import check_candles
 from alpharay.market.timeframe import timeframe_ms
-from alpharay.store.candle_partitions import ensure_partitions, months_of
+from alpharay.store.candle_partitions import ensure_partitions
 from alpharay.store.candle_rows import (
-    COLUMNS,
     CandleRows,
     Market,
     candle_rows,
-    encode_binary_copy,
     market_slices,
     newest_revisions,
     parse_candle_rows,
 )
+from alpharay.store.candle_upsert import CandleBatch, candle_batch, write_candles
 from alpharay.store.database import DatabasePool
+from alpharay.store.rolled_candles import begin_rolling, roll_batch
+from alpharay.store.rolled_filling import RolledFilling
 from alpharay.store.topic_sink import OriginOf, Prepared
-
-_COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-_COPY = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
-_COPY_CANDLES = _COPY.format(sql.Identifier("candles"), _COLUMN_LIST)
-_COPY_BATCH = _COPY.format(sql.Identifier("candle_batch"), _COLUMN_LIST)
-
-_CREATE_BATCH = "CREATE TEMPORARY TABLE IF NOT EXISTS candle_batch (LIKE candles) ON COMMIT DELETE ROWS"
-
-# Sorted, so that two writers lock rows that both have in the same order: they wait, they do not deadlock.
-_UPSERT = """
-INSERT INTO candles AS stored
-    (exchange, symbol, timeframe, open_time, open, high, low, close, volume, revision)
-SELECT exchange, symbol, timeframe, open_time, open, high, low, close, volume, revision
-FROM candle_batch
-ORDER BY exchange, symbol, timeframe, open_time
-ON CONFLICT (exchange, symbol, timeframe, open_time) DO UPDATE SET
-    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-    volume = excluded.volume, revision = excluded.revision
-WHERE stored.revision < excluded.revision
-  AND (stored.open, stored.high, stored.low, stored.close, stored.volume)
-      IS DISTINCT FROM (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
-"""
-
-# The outer range is known when the statement is planned and prunes the partitions.
-_ANY_STORED = """
-SELECT EXISTS (
-    SELECT 1
-    FROM unnest(
-        %(exchange)s::text[], %(symbol)s::text[], %(timeframe)s::text[],
-        %(first)s::bigint[], %(last)s::bigint[]
-    ) AS batch (exchange, symbol, timeframe, first, last)
-    JOIN candles AS stored USING (exchange, symbol, timeframe)
-    WHERE stored.open_time BETWEEN %(start)s AND %(end)s
-      AND stored.open_time BETWEEN batch.first AND batch.last
-)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class CandleBatch:
-    """Rows ready to be written.
-
-    One an identity, sorted, with their binary form and the partitions they need.
-    """
-
-    rows: CandleRows
-    binary: bytes
-    months: tuple[date, ...]
 
 
 class CandleWriter:
@@ -90,6 +42,7 @@ class CandleWriter:
         self.topic = topic
         self._decoder = MessageDecoder(CandleMessage)
         self._known_months: frozenset[date] = frozenset()
+        self._filling = RolledFilling()
         self._lock = threading.Lock()
 
     def decode(self, values: Sequence[bytes], _: OriginOf | None = None) -> Prepared[CandleBatch]:
@@ -98,15 +51,15 @@ class CandleWriter:
         if parsed is not None:
             rows = newest_revisions(parsed)
             if _all_good(rows):
-                return Prepared(_batch(rows), len(rows), ())
+                return Prepared(candle_batch(rows), len(rows), ())
         # Something in the batch is not as it should be: decode singly to learn what.
         decoded = self._decoder.decode_batch(values)
         rows, broken = keep_good_candles(decoded.messages)
         refusals = (*decoded.refusals, *(Refusal(decoded.indexes[one.index], one.reason) for one in broken))
-        return Prepared(_batch(rows), len(rows), refusals, decoded.newer_at)
+        return Prepared(candle_batch(rows), len(rows), refusals, decoded.newer_at)
 
     def prepare(self, pool: DatabasePool, batch: CandleBatch) -> None:
-        """Make the monthly partitions that the batch needs, in a transaction of their own."""
+        """Make the monthly partitions that the batch needs, and fill what is newly rolled up, in own transactions."""
         with self._lock:
             unknown = tuple(month for month in batch.months if month not in self._known_months)
         if unknown:
@@ -114,11 +67,17 @@ class CandleWriter:
                 ensure_partitions(connection, unknown)
             with self._lock:
                 self._known_months |= set(unknown)
+        self._filling.go_on(pool)
 
     def write(self, connection: Connection[TupleRow], batch: CandleBatch) -> Sequence[Refusal]:
-        """Write the rows in the connection's transaction. No candle is refused here."""
+        """Write the rows, and the larger candles that are made from them, in the connection's transaction.
+
+        No candle is refused here.
+        """
         try:
+            rolling = begin_rolling(connection, batch.rows)
             write_candles(connection, batch)
+            roll_batch(connection, rolling, batch.rows)
         except psycopg.errors.CheckViolation:
             # A partition that this process had seen was dropped since: look again on the next attempt.
             with self._lock:
@@ -146,60 +105,6 @@ def broken_rule(message: CandleMessage) -> str | None:
     row = (message.open_time, message.open, message.high, message.low, message.close, message.volume)
     checked = check_candles([row], exchange=market.exchange, symbol=market.symbol, timeframe=market.timeframe)
     return checked.refused[0].reason if checked.refused else None
-
-
-def write_candles(connection: Connection[TupleRow], batch: CandleBatch) -> None:
-    """Insert the rows, or update where the stored revision is lower and the values differ.
-
-    A batch of which the table holds nothing yet, the usual case, is copied straight into it: half the cost of
-    copying it into a staging table and inserting from there. Should a rival insert one of the rows between
-    the look and the copy, the copy fails on the primary key and the batch takes the other way.
-    """
-    if not len(batch.rows):
-        return
-    if not _any_stored(connection, batch.rows):
-        try:
-            with connection.transaction():
-                _copy(connection, _COPY_CANDLES, batch.binary)
-        except psycopg.errors.UniqueViolation:
-            pass
-        else:
-            return
-    connection.execute(_CREATE_BATCH)
-    _copy(connection, _COPY_BATCH, batch.binary)
-    connection.execute(_UPSERT)
-    connection.execute("TRUNCATE candle_batch")
-
-
-def _any_stored(connection: Connection[TupleRow], rows: CandleRows) -> bool:
-    slices = market_slices(rows)
-    markets = [rows.markets[place] for place, _, _ in slices]
-    # Sorted by market, then time: a market's first and last rows are its earliest and latest.
-    first = rows.open_time[[start for _, start, _ in slices]]
-    last = rows.open_time[[stop - 1 for _, _, stop in slices]]
-    row = connection.execute(
-        _ANY_STORED,
-        {
-            "exchange": [market.exchange for market in markets],
-            "symbol": [market.symbol for market in markets],
-            "timeframe": [market.timeframe for market in markets],
-            "first": first.tolist(),
-            "last": last.tolist(),
-            "start": int(first.min()),
-            "end": int(last.max()),
-        },
-    ).fetchone()
-    assert row is not None, "SELECT EXISTS answers one row"
-    return bool(row[0])
-
-
-def _copy(connection: Connection[TupleRow], statement: sql.Composed, binary: bytes) -> None:
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(binary)
-
-
-def _batch(rows: CandleRows) -> CandleBatch:
-    return CandleBatch(rows, encode_binary_copy(rows), months_of(rows.open_time))
 
 
 def _all_good(rows: CandleRows) -> bool:
