@@ -98,7 +98,11 @@ def main(
     train_fraction: Annotated[float, typer.Option(help="Share of the candles that the search sees.")] = 0.7,
     min_trades: Annotated[int, typer.Option(min=1, help="Sets with fewer trades in sample are no candidates.")] = 10,
     timeframes: Annotated[
-        str | None, typer.Option(help="Time frames to search, resampled from --timeframe: 15m,1h,4h.")
+        str | None,
+        typer.Option(
+            help="Time frames to search, resampled from --timeframe: 15m,1h,4h. Their candles are kept from then on for "
+            "the strategies found, so that these are scored and served."
+        ),
     ] = None,
     minimum_holding: Annotated[
         str | None, typer.Option(help="Fewest and most bars that a position is held, for the search to choose: 0,48.")

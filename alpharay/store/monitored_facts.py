@@ -171,14 +171,21 @@ FACTS = (
     ),
 )  # fmt: skip
 
-# One look at an index for each market and partition, however many candles there are.
+# One look at an index for each market and partition, however many candles there are. What is made from smaller candles
+# is as fresh as these can make it, while they come and once its history is made.
 _NEWEST_CANDLES = """
 SELECT m.exchange, m.symbol, m.timeframe,
     (
         SELECT max(open_time) FROM candles c
         WHERE c.exchange = m.exchange AND c.symbol = m.symbol AND c.timeframe = m.timeframe
     )
-FROM ingested_markets m WHERE m.enabled ORDER BY 1, 2, 3
+FROM (
+    SELECT exchange, symbol, timeframe FROM ingested_markets WHERE enabled
+    UNION
+    SELECT r.exchange, r.symbol, r.timeframe FROM rolled_markets r JOIN ingested_markets s
+        ON s.enabled AND (s.exchange, s.symbol, s.timeframe) = (r.exchange, r.symbol, r.source_timeframe)
+    WHERE r.wanted AND r.filling_from IS NULL
+) AS m ORDER BY 1, 2, 3
 """
 
 
@@ -200,6 +207,9 @@ def read_facts(connection: Connection[TupleRow]) -> Mapping[str, Rows]:
 
 
 def newest_candles(connection: Connection[TupleRow]) -> dict[tuple[str, str, str], int]:
-    """Return the open time, UTC ms, of each ingested market's newest candle; a market without candles is left out."""
+    """Return the open time, UTC ms, of the newest candle of each market that is ingested, or made from one that is.
+
+    A market without candles is left out.
+    """
     rows = connection.execute(_NEWEST_CANDLES).fetchall()
     return {(row[0], row[1], row[2]): int(row[3]) for row in rows if row[3] is not None}
