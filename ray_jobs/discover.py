@@ -100,8 +100,8 @@ def main(
     timeframes: Annotated[
         str | None,
         typer.Option(
-            help="Time frames to search, resampled from --timeframe: 15m,1h,4h. Their candles are kept from then on for "
-            "the strategies found, so that these are scored and served."
+            help="Time frames to search, resampled from --timeframe: 15m,1h,4h. Their candles are kept from then on, "
+            "so that the strategies found are scored and served."
         ),
     ] = None,
     minimum_holding: Annotated[
