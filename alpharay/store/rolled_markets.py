@@ -32,11 +32,6 @@ WHERE {OF_MARKETS} ORDER BY exchange, symbol, timeframe
 
 _SAME = "({0}.exchange, {0}.symbol, {0}.timeframe) = ({1}.exchange, {1}.symbol, {1}.timeframe)"
 
-_DELIVERED = f"""
-DELETE FROM rolled_markets r
-WHERE EXISTS (SELECT FROM ingested_markets m WHERE m.enabled AND {_SAME.format("m", "r")})
-"""
-
 _WANTED = f"""
 SELECT DISTINCT s.exchange, s.symbol, s.timeframe FROM strategies s
 WHERE s.status <> ALL(%s)
@@ -45,6 +40,11 @@ ORDER BY 1, 2, 3
 """
 
 _KNOWN = "SELECT exchange, symbol, timeframe, source_timeframe, since, filling_from, wanted FROM rolled_markets"
+
+_DELIVERED = f"""
+SELECT exchange, symbol, timeframe FROM rolled_markets r
+WHERE EXISTS (SELECT FROM ingested_markets m WHERE m.enabled AND {_SAME.format("m", "r")})
+"""
 
 # From one stored time frame to the next, by the primary key; and whether a search has resampled from it.
 _SOURCES = f"""
@@ -127,22 +127,22 @@ def follow_strategies(connection: Connection[TupleRow]) -> list[Market]:
     A market that is ingested at its own length is not rolled up, nor one of which no smaller candles are stored. Costs
     one look at the strategies while nothing changes.
     """
-    connection.execute(_DELIVERED)
     ended = [RETIRED, REJECTED]
     wanted = {Market(*row) for row in connection.execute(_WANTED, (ended,)).fetchall()}
+    delivered = {Market(*row) for row in connection.execute(_DELIVERED).fetchall()}
     known = _rolled(connection.execute(_KNOWN).fetchall())
-    needed = {one.market for one in known if one.wanted}
-    if needed - wanted:
-        connection.execute(
-            f"UPDATE rolled_markets SET wanted = false WHERE {OF_MARKETS}", market_columns(sorted(needed - wanted))
-        )
-    sources = {one.market: one.source_timeframe for one in known if one.market in wanted - needed}
-    new = sorted(wanted - {one.market for one in known})
-    if new:
+    needless = {one.market for one in known if one.wanted} - wanted - delivered
+    sources = {one.market: one.source_timeframe for one in known if one.market in wanted and not one.wanted}
+    if new := sorted(wanted - {one.market for one in known}):
         rows = connection.execute(_SOURCES, (*market_columns(new), ended)).fetchall()
         sources |= _chosen((Market(*row[:3]), row[3], row[4]) for row in rows)
-    if sources:
+    if delivered or needless or sources:
+        # Before any row is locked: a batch that holds this lock may wait for one.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_REGISTER_LOCK,))
+        give_up(connection, sorted(delivered))
+        connection.execute(
+            f"UPDATE rolled_markets SET wanted = false WHERE {OF_MARKETS}", market_columns(sorted(needless))
+        )
         for market, source in sorted(sources.items()):
             values = {"source": source, "length": timeframe_ms(market.timeframe), "first": OPEN_TIME_RANGE[0]}
             connection.execute(_REGISTER, {**market._asdict(), **values})
