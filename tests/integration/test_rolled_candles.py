@@ -172,7 +172,11 @@ def test_candles_longer_than_a_day_open_in_months_of_which_nothing_else_is_store
     assert stored(pool, weeks).open_time.tolist() == [month]
 
 
-def test_without_strategies_that_want_it_nothing_is_made(pool: DatabasePool) -> None:
+def test_without_strategies_that_want_it_nothing_is_looked_up_nor_made(
+    pool: DatabasePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("locked_markets", "stored_ends", "kept_candles", "_read_ranges"):
+        monkeypatch.setattr(f"alpharay.store.rolled_candles.{name}", None)
     put(pool, messages(MINUTES, START + np.arange(180) * MINUTE, seed=1))
     identity = strategy_of(pool, HOURS)
     with pool.connection() as connection:
