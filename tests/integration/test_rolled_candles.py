@@ -148,6 +148,8 @@ def test_after_every_batch_in_any_order_the_larger_candles_are_those_of_resample
     put(pool, messages(MINUTES, parts[0][0], seed=100))
     for timeframe in ("15m", "1h", "1d"):
         strategy_of(pool, MINUTES._replace(timeframe=timeframe))
+    for market in follow(pool):
+        fill_market(pool, market)
     writer, before = CandleWriter(), {}
     for number, (part, revision) in enumerate(parts[1:]):
         put(pool, messages(MINUTES, part, seed=number, revision=revision), writer)
