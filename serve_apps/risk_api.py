@@ -46,7 +46,7 @@ TOLD = ("symbol", "account", "notional", "halted")
 """What a line of the log repeats of an answer."""
 
 
-Timeframe = Annotated[str | None, Query(description="1m, 1h, 1d …; needed where several are calibrated")]
+Timeframe = Annotated[str | None, Query(description="1m, 1h, 1d …; the shortest that is calibrated when left out")]
 Exchange = Annotated[str | None, Query(description="needed where several are calibrated")]
 
 

@@ -247,14 +247,14 @@ class RiskForecasts:
 
 
 def _only(names: list[Name]) -> Name:
-    """Return the one name; raises RefusedError where time frame or exchange leave several."""
-    if len(names) == 1:
-        return names[0]
-    for field in ("timeframe", "exchange"):
-        known = sorted({str(getattr(name, field)) for name in names})
-        if len(known) > 1:
-            raise refuse("missing_field", f"{field} is needed: {', '.join(known)} are known", field=field)
-    raise AssertionError(f"names are different, were {names}")
+    """Return the name with the shortest time frame; raises RefusedError where several exchanges are left.
+
+    Larger candles come when a strategy wants them: who names none goes on with what the exchange delivers.
+    """
+    exchanges = sorted({name.exchange for name in names})
+    if len(exchanges) > 1:
+        raise refuse("missing_field", f"exchange is needed: {', '.join(exchanges)} are known", field="exchange")
+    return min(names, key=lambda name: timeframe_ms(name.timeframe))
 
 
 def _unknown_market(

@@ -176,9 +176,8 @@ def test_var_of_positions_is_told_in_money_too(bench: Bench) -> None:
     assert found["value_at_risk_money"] == pytest.approx(10_000.0 * found["value_at_risk"])
 
 
-def test_a_symbol_of_several_time_frames_needs_one(bench: Bench) -> None:
-    error = error_of(bench.client.get("/volatility/ETH"), 422, "missing_field")
-    assert error["message"] == "timeframe is needed: 1d, 1h are known"
+def test_of_several_time_frames_the_shortest_answers_unless_one_is_asked_for(bench: Bench) -> None:
+    assert bench.client.get("/volatility/ETH").json()["timeframe"] == "1h"
     assert bench.client.get("/volatility/ETH", params={"timeframe": "1d"}).json()["timeframe"] == "1d"
 
 
