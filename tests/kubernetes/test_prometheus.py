@@ -79,8 +79,11 @@ def values(query: str) -> list[float]:
 
 
 def test_every_ray_node_is_scraped(seen: None) -> None:
-    nodes = len(pods(RAY_HEAD)) + len(pods(RAY_WORKER))
-    assert values('up{job="ray"}') == [1.0] * nodes
+    def all_are() -> bool:
+        return values('up{job="ray"}') == [1.0] * (len(pods(RAY_HEAD)) + len(pods(RAY_WORKER)))
+
+    # A cluster that has just been replaced is still going.
+    wait_for("all nodes and no other", all_are, 180.0)
 
 
 def test_every_rule_is_evaluated(seen: None) -> None:
